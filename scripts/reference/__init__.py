@@ -1,0 +1,1 @@
+"""The parts of scripts/reference.py: texts → tokenizers → checkpoints → prompts → oracle → files."""
