@@ -1,0 +1,148 @@
+//! A process reward model: a checkpoint with its profile, ready to score.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::backbone::{Backbone, Batch, refuse_unknown};
+use crate::backend::Backend;
+use crate::candle::Candle;
+use crate::checkpoint::{Checkpoint, read_json};
+use crate::config::Config;
+use crate::device::{self, Choice};
+use crate::error::{Error, Result};
+use crate::head::{self, Head};
+use crate::profile::{Profile, ProfileChoice};
+use crate::prompt::{self, Prompt, Trace};
+use crate::tokenizer::Tokenizer;
+
+pub struct Prm {
+    forward: Box<dyn Forward>,
+    tokenizer: Tokenizer,
+    facts: Facts,
+}
+
+/// What was recognised in a checkpoint, and from which evidence.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    pub family: &'static str,
+    pub architectures: Vec<String>,
+    pub profile: Profile,
+    pub evidence: String,
+    /// Of the backbone and the head.
+    pub parameters: usize,
+    /// Of the stored weights.
+    pub dtype: String,
+    pub device: &'static str,
+    /// The longest trace, in tokens.
+    pub context: usize,
+}
+
+/// A prompt's head outputs and scores, one per step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    pub scores: Vec<f32>,
+    /// As the head gave them: one or two numbers a step.
+    pub logits: Vec<Vec<f32>>,
+}
+
+/// The backbone and the head, whatever the backend.
+trait Forward: Send + Sync {
+    fn logits(&self, batch: &Batch, reads: &[usize], cancelled: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>>;
+}
+
+struct On<B: Backend> {
+    backend: B,
+    backbone: Backbone<B>,
+    head: Head<B>,
+}
+
+impl<B: Backend> Forward for On<B> {
+    fn logits(&self, batch: &Batch, reads: &[usize], cancelled: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>> {
+        let hidden = self.backbone.forward(&self.backend, batch, reads, cancelled)?;
+        self.head.logits(&self.backend, hidden)
+    }
+}
+
+impl Prm {
+    /// Reads a checkpoint folder: config.json, tokenizer.json, safetensors, and surefoot.json (a [`ProfileChoice`])
+    /// where there is one. What the caller chooses wins over surefoot.json, which wins over what is detected.
+    pub fn load(folder: &Path, device: Choice, choice: &ProfileChoice) -> Result<Self> {
+        let device = device::open(device)?;
+        let checkpoint = Checkpoint::open(folder)?;
+        let config_path = folder.join("config.json");
+        let config = Config::parse(&read_json(&config_path)?, &config_path)?;
+        let detected = head::detect(&checkpoint, &config)?;
+        refuse_unknown(&checkpoint, &config, &detected.tensors)?;
+        let profile = Profile::choose(detected.kind, &choice.over(&ProfileChoice::of_folder(folder)?))?;
+        let tokenizer = Tokenizer::open(folder, config.vocab_size)?;
+        prompt::check_tokens(&profile, &tokenizer)?;
+        let name = device::name(&device);
+        let backend = Candle::new(device);
+        let forward = On {
+            backbone: Backbone::load(&backend, &checkpoint, &config)?,
+            head: Head::load(&backend, &checkpoint, &config, detected.kind)?,
+            backend,
+        };
+        let facts = Facts {
+            family: config.family.name(),
+            evidence: detected.evidence,
+            parameters: checkpoint.parameters(checkpoint.names().filter(|name| *name != "lm_head.weight")),
+            dtype: checkpoint.dtypes().join("+"),
+            device: name,
+            context: profile
+                .max_length
+                .map_or(config.max_positions, |length| length.min(config.max_positions)),
+            architectures: config.architectures,
+            profile,
+        };
+        Ok(Self {
+            forward: Box::new(forward),
+            tokenizer,
+            facts,
+        })
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Token ids and read positions of a trace.
+    pub fn encode(&self, trace: &Trace) -> Result<Prompt> {
+        prompt::encode(trace, &self.facts.profile, &self.tokenizer, self.facts.context)
+    }
+
+    /// Scores prompts together. A prompt whose scores are not finite fails alone; any other error fails all.
+    pub fn score(&self, prompts: &[&Prompt], cancelled: &dyn Fn() -> bool) -> Result<Vec<Result<Scored>>> {
+        let batch = Batch::new(prompts.iter().map(|prompt| prompt.ids.as_slice()));
+        let reads: Vec<usize> = prompts
+            .iter()
+            .zip(&batch.sequences)
+            .flat_map(|(prompt, rows)| prompt.reads.iter().map(|read| rows.start + read))
+            .collect();
+        let mut rows = self.forward.logits(&batch, &reads, cancelled)?.into_iter();
+        let results = prompts.iter().map(|prompt| {
+            let logits: Vec<_> = rows.by_ref().take(prompt.reads.len()).collect();
+            self.read(prompt, logits)
+        });
+        Ok(results.collect())
+    }
+
+    fn read(&self, prompt: &Prompt, logits: Vec<Vec<f32>>) -> Result<Scored> {
+        if logits.len() != prompt.reads.len() {
+            return Err(Error::Internal {
+                message: format!("{} scores for {} steps", logits.len(), prompt.reads.len()),
+            });
+        }
+        let mut scores = Vec::with_capacity(logits.len());
+        for (step, row) in logits.iter().enumerate() {
+            let score = self.facts.profile.activation.score(row)?;
+            if let Some(&value) = row.iter().chain([&score]).find(|value| !value.is_finite()) {
+                return Err(Error::NotFinite { step, value });
+            }
+            scores.push(score);
+        }
+        Ok(Scored { scores, logits })
+    }
+}

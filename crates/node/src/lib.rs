@@ -1,0 +1,196 @@
+//! Converts between JavaScript and the engine, and decides nothing. Errors cross as data, so that TypeScript can raise
+//! its own class; work crosses as `AsyncTask`, never as a thread-safe function.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use napi::bindgen_prelude::{AsyncTask, Env, Result as NapiResult, Task};
+use napi_derive::napi;
+use surefoot_engine::{Event, Job, guarded};
+use surefoot_model::{Error, Result, Trace};
+
+/// An error as data.
+#[napi(object)]
+pub struct Failure {
+    pub code: String,
+    pub message: String,
+    /// JSON object.
+    pub data: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.code().into(),
+            message: error.to_string(),
+            data: error.data().to_string(),
+        }
+    }
+}
+
+/// A loaded model; the weights live until the last handle is disposed and the last job is done.
+#[napi]
+pub struct Model {
+    shared: Option<Arc<surefoot_engine::Model>>,
+    facts: String,
+}
+
+#[napi]
+impl Model {
+    /// What was recognised in the checkpoint, as JSON.
+    #[napi(getter)]
+    pub fn facts(&self) -> String {
+        self.facts.clone()
+    }
+
+    #[napi]
+    pub fn dispose(&mut self) {
+        self.shared = None;
+    }
+}
+
+/// Either a model or a failure.
+#[napi(object, object_from_js = false)]
+pub struct Loaded {
+    pub model: Option<Model>,
+    pub failure: Option<Failure>,
+}
+
+pub struct Load {
+    folder: PathBuf,
+    device: String,
+    profile: String,
+}
+
+impl Task for Load {
+    type Output = Result<Arc<surefoot_engine::Model>>;
+    type JsValue = Loaded;
+
+    fn compute(&mut self) -> NapiResult<Self::Output> {
+        Ok(guarded(|| {
+            let choice = serde_json::from_str(&self.profile).map_err(|error| Error::InvalidArgument {
+                argument: "profile".into(),
+                message: error.to_string(),
+            })?;
+            surefoot_engine::load(&self.folder, self.device.parse()?, &choice)
+        }))
+    }
+
+    fn resolve(&mut self, _: Env, output: Self::Output) -> NapiResult<Loaded> {
+        Ok(match output {
+            Ok(model) => Loaded {
+                model: Some(Model {
+                    facts: serde_json::to_string(model.prm().facts()).unwrap_or_default(),
+                    shared: Some(model),
+                }),
+                failure: None,
+            },
+            Err(error) => Loaded {
+                model: None,
+                failure: Some(error.into()),
+            },
+        })
+    }
+}
+
+/// Loads a PRM from a folder. `profile` is a JSON object of choices.
+#[napi(ts_return_type = "Promise<Loaded>")]
+pub fn load_model(folder: String, device: String, profile: String) -> AsyncTask<Load> {
+    AsyncTask::new(Load {
+        folder: folder.into(),
+        device,
+        profile,
+    })
+}
+
+/// What became of a job: scores and tokens, or a failure.
+#[napi(object)]
+pub struct Done {
+    pub id: f64,
+    pub scores: Option<Vec<f64>>,
+    pub tokens: Option<u32>,
+    pub failure: Option<Failure>,
+}
+
+impl From<Event> for Done {
+    fn from(event: Event) -> Self {
+        let id = event.id as f64;
+        match event.outcome {
+            Ok(outcome) => Self {
+                id,
+                scores: Some(outcome.scores.into_iter().map(f64::from).collect()),
+                tokens: Some(outcome.tokens as u32),
+                failure: None,
+            },
+            Err(error) => Self {
+                id,
+                scores: None,
+                tokens: None,
+                failure: Some(error.into()),
+            },
+        }
+    }
+}
+
+/// The queue of one JavaScript thread.
+#[napi]
+pub struct Engine {
+    shared: Arc<surefoot_engine::Engine>,
+}
+
+#[napi]
+impl Engine {
+    #[napi(constructor)]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self { shared: Arc::default() }
+    }
+
+    /// Queues a trace and returns the job's id.
+    #[napi(catch_unwind)]
+    pub fn submit(
+        &self,
+        model: &Model,
+        problem: String,
+        steps: Vec<String>,
+        system: Option<String>,
+    ) -> NapiResult<f64> {
+        let Some(model) = model.shared.clone() else {
+            return Err(napi::Error::from_reason("the model is disposed"));
+        };
+        let trace = Trace { problem, steps, system };
+        Ok(self.shared.submit(Job { model, trace }) as f64)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, id: f64) {
+        self.shared.cancel(id as u64);
+    }
+
+    /// Runs one iteration off the JavaScript thread.
+    #[napi(ts_return_type = "Promise<Array<Done>>")]
+    pub fn step(&self) -> AsyncTask<Step> {
+        AsyncTask::new(Step {
+            engine: self.shared.clone(),
+        })
+    }
+}
+
+pub struct Step {
+    engine: Arc<surefoot_engine::Engine>,
+}
+
+impl Task for Step {
+    type Output = Vec<Event>;
+    type JsValue = Vec<Done>;
+
+    fn compute(&mut self) -> NapiResult<Self::Output> {
+        let start = Instant::now();
+        Ok(self.engine.step(&|| start.elapsed()))
+    }
+
+    fn resolve(&mut self, _: Env, events: Self::Output) -> NapiResult<Vec<Done>> {
+        Ok(events.into_iter().map(Done::from).collect())
+    }
+}

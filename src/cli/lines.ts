@@ -1,0 +1,86 @@
+import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { invalidArgument, SurefootError, type SurefootErrorCode } from '../errors.ts'
+import { inOrder } from '../ordered.ts'
+
+/** Lines that are worked on at the same time: fills the engine's batches and bounds the memory. */
+const WIDTH = 64
+
+/** A line that could not be done, as it stands in the output. */
+export interface BadLine {
+  readonly id: unknown
+  /** From 1. */
+  readonly line: number
+  readonly error: { readonly code: SurefootErrorCode; readonly message: string }
+}
+
+/** A line's object, and what came of it. */
+export interface DoneLine<T> {
+  readonly id: unknown
+  readonly value: Record<string, unknown>
+  readonly result: T
+}
+
+/**
+ * Reads JSON lines and works on them, several at a time; the results come in the order of the lines. Blank lines are
+ * passed over. A line that fails becomes a {@link BadLine} in its place.
+ *
+ * @param input a file, or standard input
+ */
+export async function* workOnLines<T>(
+  input: string | undefined,
+  signal: AbortSignal,
+  work: (value: Record<string, unknown>) => Promise<T>,
+): AsyncGenerator<DoneLine<T> | BadLine, void, undefined> {
+  yield* inOrder(readLines(input), WIDTH, async ({ text, line }): Promise<DoneLine<T> | BadLine> => {
+    let id: unknown = null
+    try {
+      const value = parse(text)
+      id = value['id'] ?? null
+      return { id, value, result: await work(value) }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!SurefootError.isInstance(error)) throw error
+      return { id, line, error: { code: error.code, message: error.message } }
+    }
+  })
+}
+
+export function isBad<T>(line: DoneLine<T> | BadLine): line is BadLine {
+  return 'error' in line
+}
+
+/** Writes to standard output and waits when the reader is slow. */
+export async function print(text: string): Promise<void> {
+  if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain')
+}
+
+async function* readLines(input: string | undefined): AsyncGenerator<{ text: string; line: number }> {
+  const stream = input === undefined ? process.stdin : createReadStream(input)
+  let line = 0
+  try {
+    for await (const text of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
+      line += 1
+      if (text.trim() !== '') yield { text, line }
+    }
+  } catch (cause) {
+    throw new SurefootError('ERR_IO', `cannot read ${input ?? 'standard input'}: ${(cause as Error).message}`, {
+      data: { path: input },
+      cause,
+    })
+  }
+}
+
+function parse(text: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    invalidArgument('line', `is not JSON: ${(error as Error).message}`)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    invalidArgument('line', 'must be a JSON object')
+  }
+  return value as Record<string, unknown>
+}

@@ -1,0 +1,78 @@
+import { type Engine, type Model, native, nativeError } from './native.ts'
+import type { CheckedTrace } from './problem.ts'
+
+/** What the engine made of a trace. */
+export interface Outcome {
+  /** One score per step. */
+  readonly scores: readonly number[]
+  /** Tokens that the model read. */
+  readonly tokens: number
+}
+
+/** A trace in the engine's hands. */
+export interface Job {
+  readonly outcome: Promise<Outcome>
+  /** Stops the work and rejects the outcome with `reason`; nothing happens when it is settled already. */
+  cancel(reason: unknown): void
+}
+
+interface Waiter {
+  resolve(outcome: Outcome): void
+  reject(reason: unknown): void
+}
+
+/**
+ * Submits traces to the native engine of this JavaScript thread and drives it, one `step()` after the other, for as
+ * long as somebody waits. All callers of a thread share it, so their traces are batched together.
+ */
+class Pump {
+  readonly #engine: Engine = new (native().Engine)()
+  readonly #waiting = new Map<number, Waiter>()
+  #running = false
+
+  submit(model: Model, { problem, steps, system }: CheckedTrace): Job {
+    const id = this.#engine.submit(model, problem, steps, system)
+    const outcome = new Promise<Outcome>((resolve, reject) => this.#waiting.set(id, { resolve, reject }))
+    void this.#run()
+    return {
+      outcome,
+      cancel: reason => {
+        this.#engine.cancel(id)
+        this.#settle(id)?.reject(reason)
+      },
+    }
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return
+    this.#running = true
+    try {
+      while (this.#waiting.size > 0) {
+        for (const { id, scores, tokens, failure } of await this.#engine.step()) {
+          const waiter = this.#settle(id)
+          if (failure) waiter?.reject(nativeError(failure))
+          else waiter?.resolve({ scores: scores!, tokens: tokens! })
+        }
+      }
+    } catch (error) {
+      for (const waiter of this.#waiting.values()) waiter.reject(error)
+      this.#waiting.clear()
+    } finally {
+      this.#running = false
+    }
+  }
+
+  #settle(id: number): Waiter | undefined {
+    const waiter = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    return waiter
+  }
+}
+
+let pump: Pump | undefined
+
+/** Hands a trace to this thread's engine. */
+export function submit(model: Model, trace: CheckedTrace): Job {
+  pump ??= new Pump()
+  return pump.submit(model, trace)
+}

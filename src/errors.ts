@@ -1,0 +1,66 @@
+const marker = Symbol.for('surefoot.error')
+
+/**
+ * What can go wrong. A code is part of the public API and never changes its meaning; a message may.
+ *
+ * | code | meaning |
+ * | --- | --- |
+ * | `ERR_INVALID_ARGUMENT` | a value passed by the caller has the wrong type, shape or content |
+ * | `ERR_MODEL_NOT_FOUND` | the reference names no folder here |
+ * | `ERR_MODEL_INVALID` | a checkpoint file is missing, truncated, contradictory or holds NaN |
+ * | `ERR_MODEL_UNSUPPORTED` | a sound checkpoint of a kind that surefoot does not score |
+ * | `ERR_UNSAFE_FORMAT` | the weights are pickled; only safetensors are read |
+ * | `ERR_TOKENIZER` | the tokenizer does not fit the model or its profile |
+ * | `ERR_CONTEXT_OVERFLOW` | more tokens than the model's context |
+ * | `ERR_DEVICE_UNAVAILABLE` | the device does not exist here |
+ * | `ERR_NOT_FINITE` | the model gave NaN or infinity for a step |
+ * | `ERR_DISPOSED` | the object was used after `dispose()` |
+ * | `ERR_NATIVE_BINDING` | the native binary for this platform is not installed |
+ * | `ERR_IO` | a file could not be read or written |
+ * | `ERR_INTERNAL` | a bug in surefoot; the process goes on |
+ */
+export type SurefootErrorCode =
+  | 'ERR_INVALID_ARGUMENT'
+  | 'ERR_MODEL_NOT_FOUND'
+  | 'ERR_MODEL_INVALID'
+  | 'ERR_MODEL_UNSUPPORTED'
+  | 'ERR_UNSAFE_FORMAT'
+  | 'ERR_TOKENIZER'
+  | 'ERR_CONTEXT_OVERFLOW'
+  | 'ERR_DEVICE_UNAVAILABLE'
+  | 'ERR_NOT_FINITE'
+  | 'ERR_DISPOSED'
+  | 'ERR_NATIVE_BINDING'
+  | 'ERR_IO'
+  | 'ERR_INTERNAL'
+
+/**
+ * The one error class of surefoot. Aborts are not of this class: they reject with the signal's reason.
+ * Test with {@link SurefootError.isInstance}, which also knows errors from another copy of the package.
+ */
+export class SurefootError extends Error {
+  override readonly name = 'SurefootError'
+  readonly code: SurefootErrorCode
+  /** The offending values, by name: `{ path: '…' }`, `{ step: 3 }`, `{ tokens: 5000, limit: 4096 }`. */
+  readonly data: Readonly<Record<string, unknown>>
+
+  constructor(
+    code: SurefootErrorCode,
+    message: string,
+    options: { data?: Readonly<Record<string, unknown>>; cause?: unknown } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.code = code
+    this.data = options.data ?? {}
+    Object.defineProperty(this, marker, { value: true })
+  }
+
+  static isInstance(value: unknown): value is SurefootError {
+    return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[marker] === true
+  }
+}
+
+/** Throws `ERR_INVALID_ARGUMENT` for the argument `name`. */
+export function invalidArgument(name: string, message: string, value?: unknown): never {
+  throw new SurefootError('ERR_INVALID_ARGUMENT', `${name}: ${message}`, { data: { argument: name, value } })
+}

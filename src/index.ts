@@ -1,0 +1,17 @@
+export { type Aggregate, aggregate, aggregates } from './aggregate.ts'
+export { SurefootError, type SurefootErrorCode } from './errors.ts'
+export {
+  type Device,
+  type LoadOptions,
+  type LoadProgress,
+  type ModelFacts,
+  PRM,
+  type ProfileChoice,
+  type RerankOptions,
+  type ScoreManyOptions,
+  type ScoreOptions,
+  type ScoreProgress,
+} from './prm.ts'
+export { type SolutionTrace, type StepsTrace, splitSteps, type Trace } from './problem.ts'
+export type { Candidate, Ranked } from './rerank.ts'
+export type { ScoredStep, ScoredTrace, Semantics } from './scorer.ts'
