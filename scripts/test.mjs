@@ -35,7 +35,12 @@ const results = [
     /^test result: \w+\. (\d+) passed/gm,
     /^test result: \w+\. \d+ passed; (\d+) failed/gm,
   ),
-  await run('npx', ['ava'], /^\s*(\d+) tests? passed/gm, /^\s*(\d+) (?:tests? failed|uncaught exceptions?|unhandled rejections?)/gm),
+  await run(
+    'npx',
+    ['ava'],
+    /^\s*(\d+) tests? passed/gm,
+    /^\s*(\d+) (?:tests? failed|uncaught exceptions?|unhandled rejections?)/gm,
+  ),
 ]
 const [passed, failed] = ['passed', 'failed'].map(key => results.reduce((sum, result) => sum + result[key], 0))
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`)

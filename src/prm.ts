@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 import { type Job, submit } from './engine.ts'
 import { invalidArgument, SurefootError } from './errors.ts'
@@ -160,6 +161,7 @@ export class PRM implements AsyncDisposable {
     const { width = 64, signal, onProgress, ...rest } = options
     if (!Number.isInteger(width) || width < 1) invalidArgument('width', 'must be a positive integer', width)
     const stop = new AbortController()
+    setMaxListeners(0, stop.signal)
     const abort = (): void => stop.abort(signal?.reason)
     signal?.throwIfAborted()
     signal?.addEventListener('abort', abort, { once: true })
@@ -184,11 +186,7 @@ export class PRM implements AsyncDisposable {
    *
    * @param candidates solutions as text, or as steps
    */
-  async rerank(
-    problem: string,
-    candidates: readonly Candidate[],
-    options: RerankOptions = {},
-  ): Promise<Ranked[]> {
+  async rerank(problem: string, candidates: readonly Candidate[], options: RerankOptions = {}): Promise<Ranked[]> {
     const { topN, system, ...rest } = options
     if (topN !== undefined && (!Number.isInteger(topN) || topN < 1)) {
       invalidArgument('topN', 'must be a positive integer', topN)
@@ -270,7 +268,11 @@ function disposed(): SurefootError {
 }
 
 /** The promise's value, or a rejection with the signal's reason as soon as it aborts; `late` sees a value too late. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined, late: (value: T) => void): Promise<T> {
+async function unlessAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  late: (value: T) => void,
+): Promise<T> {
   if (!signal) return promise
   return new Promise<T>((resolve, reject) => {
     const abort = (): void => {

@@ -72,7 +72,8 @@ function checkSteps(steps: unknown): string[] {
 }
 
 function checkText(name: string, text: unknown): asserts text is string {
-  if (typeof text !== 'string') invalidArgument(name, `must be a string, got ${text === null ? 'null' : typeof text}`, text)
+  if (typeof text !== 'string')
+    invalidArgument(name, `must be a string, got ${text === null ? 'null' : typeof text}`, text)
   if (!text.isWellFormed()) {
     invalidArgument(name, 'holds a lone surrogate, which no tokenizer can read; repair it with toWellFormed()')
   }

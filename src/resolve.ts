@@ -4,8 +4,11 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { invalidArgument, SurefootError } from './errors.ts'
 
+/** Where models/ and demo/ are. */
+export const packageFolder: string = fileURLToPath(new URL('..', import.meta.url))
+
 /** The PRM that comes with the package. */
-export const embeddedPrm: string = fileURLToPath(new URL('../models/tiny-prm', import.meta.url))
+export const embeddedPrm: string = join(packageFolder, 'models', 'tiny-prm')
 
 const hubId = /^[\w.-]+\/[\w.-]+$/
 

@@ -33,11 +33,11 @@ export async function* workOnLines<T>(
   signal: AbortSignal,
   work: (value: Record<string, unknown>) => Promise<T>,
 ): AsyncGenerator<DoneLine<T> | BadLine, void, undefined> {
-  yield* inOrder(readLines(input), WIDTH, async ({ text, line }): Promise<DoneLine<T> | BadLine> => {
+  yield* inOrder(readLines(input, signal), WIDTH, async ({ text, line }): Promise<DoneLine<T> | BadLine> => {
     let id: unknown = null
     try {
       const value = parse(text)
-      id = value['id'] ?? null
+      id = value.id ?? null
       return { id, value, result: await work(value) }
     } catch (error) {
       signal.throwIfAborted()
@@ -56,19 +56,28 @@ export async function print(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain')
 }
 
-async function* readLines(input: string | undefined): AsyncGenerator<{ text: string; line: number }> {
+async function* readLines(
+  input: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<{ text: string; line: number }, void, undefined> {
   const stream = input === undefined ? process.stdin : createReadStream(input)
+  const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY, signal })
+  let failure: Error | undefined
+  const fail = (error: Error): void => {
+    failure = error
+    lines.close()
+  }
+  stream.on('error', fail)
+  lines.on('error', fail)
   let line = 0
-  try {
-    for await (const text of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
-      line += 1
-      if (text.trim() !== '') yield { text, line }
-    }
-  } catch (cause) {
-    throw new SurefootError('ERR_IO', `cannot read ${input ?? 'standard input'}: ${(cause as Error).message}`, {
-      data: { path: input },
-      cause,
-    })
+  for await (const text of lines) {
+    line += 1
+    if (text.trim() !== '') yield { text, line }
+  }
+  signal.throwIfAborted()
+  if (failure) {
+    const path = input ?? 'standard input'
+    throw new SurefootError('ERR_IO', `cannot read ${path}: ${failure.message}`, { data: { path }, cause: failure })
   }
 }
 

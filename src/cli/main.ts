@@ -1,8 +1,9 @@
 #!/usr/bin/env node
+import { setMaxListeners } from 'node:events'
 import { Command, CommanderError, Option } from 'commander'
+import packageJson from '../../package.json' with { type: 'json' }
 import { aggregates } from '../aggregate.ts'
 import { SurefootError } from '../errors.ts'
-import packageJson from '../../package.json' with { type: 'json' }
 import { demo } from './demo.ts'
 import { inspect } from './inspect.ts'
 import { rerank } from './rerank.ts'
@@ -13,6 +14,7 @@ const devices = ['auto', 'cpu', 'cuda', 'metal']
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted. */
 async function main(): Promise<number> {
   const interrupt = new AbortController()
+  setMaxListeners(0, interrupt.signal)
   process.once('SIGINT', () => interrupt.abort(new Interrupted()))
   process.once('SIGTERM', () => interrupt.abort(new Interrupted()))
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -100,3 +102,5 @@ function unescaped(text: string): string {
 }
 
 process.exitCode = await main()
+// An interrupted run may still hold standard input open.
+if (process.exitCode === 130) process.exit()

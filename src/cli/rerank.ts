@@ -25,7 +25,7 @@ export async function rerank(options: ModelOptions & { readonly top?: number }, 
       })
       await print(JSON.stringify({ ...(line.id !== null && { id: line.id }), ranking }))
     } else {
-      await print(rankingText(line.id, String(line.value['problem']), line.result, prm.facts))
+      await print(rankingText(line.id, String(line.value.problem), line.result, prm.facts))
     }
   }
   return exitCode

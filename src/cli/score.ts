@@ -19,7 +19,9 @@ export async function score(options: ModelOptions, signal: AbortSignal): Promise
       const { steps, ...rest } = line.result
       await print(JSON.stringify({ id: line.id, steps: steps.map(step => step.score), ...rest }))
     } else {
-      await print(traceText(line.id, String(line.value['problem']), line.result, aggregate ?? prm.facts.aggregate, prm.facts))
+      await print(
+        traceText(line.id, String(line.value.problem), line.result, aggregate ?? prm.facts.aggregate, prm.facts),
+      )
     }
   }
   return exitCode

@@ -13,21 +13,20 @@ export function paint(style: Style, text: string): string {
 }
 
 function colours(): boolean {
-  if (process.env['NO_COLOR']) return false
-  if (process.env['FORCE_COLOR']) return process.env['FORCE_COLOR'] !== '0'
+  if (process.env.NO_COLOR) return false
+  if (process.env.FORCE_COLOR) return process.env.FORCE_COLOR !== '0'
   return process.stdout.isTTY === true && process.stdout.hasColors()
 }
 
 /** A scored solution, one step a line. */
-export function traceText(
-  id: unknown,
-  problem: string,
-  scored: ScoredTrace,
-  by: Aggregate,
-  facts: ModelFacts,
-): string {
+export function traceText(id: unknown, problem: string, scored: ScoredTrace, by: Aggregate, facts: ModelFacts): string {
   const total = `${by} ${number(scored.aggregate)}  ${scored.semantics}  ${scored.tokens} tokens`
-  return [heading(id, problem), ...scored.steps.map(step => stepText(step, facts)), paint('dim', `  ${total}`), ''].join('\n')
+  return [
+    heading(id, problem),
+    ...scored.steps.map(step => stepText(step, facts)),
+    paint('dim', `  ${total}`),
+    '',
+  ].join('\n')
 }
 
 /** Candidates, best first. */
