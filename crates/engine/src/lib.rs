@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rayon::prelude::*;
 pub use registry::load;
 use surefoot_model::prm::Scored;
 use surefoot_model::prompt::Prompt;
@@ -234,7 +235,33 @@ fn encode(job: &Job) -> Result<Prompt> {
 }
 
 fn score(prm: &Prm, prompts: &[&Prompt], cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Vec<Result<Scored>>> {
-    guarded(|| pool::run(|| prm.score(prompts, cancelled))?)
+    guarded(|| {
+        pool::run(|| {
+            let shares = shares(prompts, rayon::current_num_threads());
+            let results = shares.par_iter().map(|share| prm.score(share, &|| cancelled()));
+            Ok(results.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        })?
+    })
+}
+
+/// Cuts prompts into at most `parts` runs of about as many tokens each: a small model keeps one core busy, not two.
+fn shares<'a, 'b>(prompts: &'a [&'b Prompt], parts: usize) -> Vec<&'a [&'b Prompt]> {
+    let tokens: usize = prompts.iter().map(|prompt| prompt.ids.len()).sum();
+    let mut before = 0;
+    let share_of = |prompt: &&Prompt| {
+        let share = before * parts / tokens.max(1);
+        before += prompt.ids.len();
+        share
+    };
+    let numbers: Vec<usize> = prompts.iter().map(share_of).collect();
+    let mut rest = prompts;
+    let mut shares = Vec::new();
+    for same in numbers.chunk_by(|a, b| a == b) {
+        let (share, others) = rest.split_at(same.len());
+        shares.push(share);
+        rest = others;
+    }
+    shares
 }
 
 /// A panic in here is a bug, and becomes an error: it never reaches the host.
@@ -250,4 +277,25 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn internal(message: String) -> Error {
     Error::Internal { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_keep_order_and_balance_tokens() {
+        let prompt = |length: usize| Prompt {
+            ids: vec![0; length],
+            reads: vec![length - 1],
+        };
+        let prompts = [prompt(10), prompt(10), prompt(30), prompt(1), prompt(9)];
+        let all: Vec<&Prompt> = prompts.iter().collect();
+        let lengths = |parts| shares(&all, parts).iter().map(|share| share.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(1), [5]);
+        assert_eq!(lengths(2), [3, 2]);
+        assert_eq!(shares(&all, 2).concat(), all);
+        assert_eq!(lengths(60).iter().sum::<usize>(), 5);
+        assert!(shares(&[], 2).is_empty());
+    }
 }
