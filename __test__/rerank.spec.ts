@@ -42,7 +42,7 @@ test('a candidate is a text or its steps; anything else is an error', t => {
     [['a', 'b'], ['c'], null, null],
   )
   for (const candidates of ['text', [7], [null], [['a', 7]], [['']]]) {
-    t.throws(() => toTraces('p', candidates as string[], undefined, '\n'), { code: 'ERR_INVALID_ARGUMENT' })
+    t.throws(() => toTraces('p', candidates as unknown as string[], undefined, '\n'), { code: 'ERR_INVALID_ARGUMENT' })
   }
 })
 
