@@ -107,7 +107,8 @@ async function shownProblem(
   { problem, answer, candidates }: TinyProblem,
   signal: AbortSignal,
 ): Promise<string> {
-  const different = [...new Map(candidates.map(candidate => [candidate.answer, candidate])).values()]
+  const answered = candidates.filter(candidate => candidate.answer !== null)
+  const different = [...new Map(answered.map(candidate => [candidate.answer, candidate])).values()]
   const ranking = await prm.rerank(
     problem,
     different.map(candidate => candidate.solution),
