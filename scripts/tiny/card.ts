@@ -117,12 +117,13 @@ interface Facts {
   readonly rivals: readonly Measured[]
   readonly labelled: { readonly solutions: number; readonly steps: number; readonly wrongSteps: number }
   readonly unanswered: number
-  readonly minutes: string
+  readonly stages: readonly { readonly name: string; readonly seconds: number; readonly threads: number }[]
   readonly machine: string
   readonly date: string
 }
 
-const headline = ['weighted vote@16 product', 'best-of@16 product']
+/** By `min`, the library's default for this kind of checkpoint. */
+const headline = ['weighted vote@16 min', 'best-of@16 min']
 
 function advantages({ plain, prm, rivals }: Facts): string {
   const rows = headline.flatMap(rule => [
@@ -150,8 +151,12 @@ function stepTable(measured: readonly Measured[]): string {
   )
 }
 
+function minutes({ stages }: Facts): string {
+  return (stages.reduce((sum, { seconds }) => sum + seconds, 0) / 60).toFixed(0)
+}
+
 function card(facts: Facts): string {
-  const { plain, prm, rivals, labelled, minutes } = facts
+  const { plain, prm, rivals, labelled } = facts
   const counts = ['tiny-policy', 'tiny-prm'].map(name =>
     parameters(`models/${name}/model.safetensors`).toLocaleString('en'),
   )
@@ -173,7 +178,7 @@ scores that \`tiny-prm\` gives to any other text mean nothing; for real mathemat
 | read | | softmax of the two logits at each "\\n", index 1: the step and all before it are right |
 | trained on | ${splits.worked.count.toLocaleString('en')} solutions by authors who err | ${labelled.solutions.toLocaleString('en')} labelled solutions (8 samples and a faultless one for each of ${splits.prm.count.toLocaleString('en')} problems), ${labelled.steps.toLocaleString('en')} steps, ${percent(labelled.wrongSteps / labelled.steps)} % of them wrong |
 
-Context 2,048 tokens by configuration; trained on texts of 60 to 200 tokens, and untested beyond.
+Context 2,048 tokens by configuration; trained on texts of at most 200 tokens, and untested beyond.
 
 ## How good they are
 
@@ -189,14 +194,18 @@ ${advantages(facts)}
 
 ${stepTable([prm, ...rivals])}
 
-Every aggregate and both sizes: [docs/measurements/tiny.md](../docs/measurements/tiny.md).
+\`min\` is the library's default aggregate for this kind of checkpoint. Every aggregate and both sizes: [docs/measurements/tiny.md](../docs/measurements/tiny.md).
 
 ## How they were made
 
-\`scripts/tiny/make.sh\` makes both from nothing in ${minutes} minutes. Authors of mixed quality write the worked solutions: each
+\`scripts/tiny/make.sh\` makes both from nothing; its stages took ${minutes(facts)} minutes on two shared cores. Authors of mixed quality write the worked solutions: each
 misreads certain wordings ("keeps a third" as losing it), some of which more than half of the authors misread, and slips now
 and then. So the policy is often wrong in the same way, a majority vote repeats the error, and only reading the story helps.
 The same calculation is right under one wording and wrong under another, so that no step can be judged without its problem.
+
+The PRM starts from the policy's weights. Besides the labels at the line breaks it learns, at half weight each, the same
+labels at every token of a step and the language of right steps; only the scores at the line breaks are meant to be read. The
+recipe was chosen by training loss, before any PRM was measured on the 500 problems.
 
 A step is labelled right when it and all before it are right: the first error decides. A solution without an answer (a last
 line \`A: 7\`) counts as wrong. Its step scores may all be high, so no rule may choose it: it casts no vote and ranks below every
@@ -204,7 +213,8 @@ solution with an answer.
 
 ## Limits
 
-- Five families of stories, whole numbers up to 80, English templates with a few hundred words. Nothing else was learned.
+- Five families of stories, whole numbers up to 80, English templates with fewer than 200 different words. Nothing else was
+  learned.
 - The wordings of the fresh problems are those of training with other numbers and in other orders: this measures sound
   reading of known sentences, not of new ones.
 - The PRM was trained on samples of this policy, and is measured on samples of this policy.
@@ -213,7 +223,7 @@ solution with an answer.
 }
 
 function report(facts: Facts): string {
-  const { plain, prm, rivals, unanswered, machine, date, minutes } = facts
+  const { plain, prm, rivals, unanswered, machine, date, stages } = facts
   const all = [prm, ...rivals]
   const tableOf = (rule: string, k: number): string =>
     table(
@@ -223,8 +233,15 @@ function report(facts: Facts): string {
   const tables = ['best-of', 'weighted vote'].flatMap(rule => [16, 8].map(k => tableOf(rule, k)))
   return `# The tiny models, measured
 
-\`scripts/tiny/make.sh WORK_FOLDER\` made the models, the samples and this page in ${minutes} minutes on ${machine}, ${date}. The
-numbers alone: \`npx tsx scripts/tiny/card.ts WORK_FOLDER\`.
+Made by the commands of \`scripts/tiny/make.sh WORK_FOLDER\` on ${machine}, ${date}; the
+tables alone: \`npx tsx scripts/tiny/card.ts WORK_FOLDER\`. The seeds are in \`scripts/tiny/task.ts\` (\`splits\`) and \`train.py\` (\`SEED\`).
+
+${table(
+  ['stage', 'seconds', 'threads'],
+  stages.map(({ name, seconds, threads }) => [name, String(seconds), String(threads)]),
+)}
+
+The machine also built and tested other things meanwhile, so the seconds are an upper bound.
 
 500 problems (split \`test\`), none of whose texts is in training, 16 samples each at temperature 1; ${unanswered} of the
 ${(500 * samplesPerProblem).toLocaleString('en')} samples end without an answer. Brackets: 95 % intervals, percentile bootstrap over problems, 10,000 draws (step
@@ -272,10 +289,6 @@ async function main(): Promise<void> {
   const greedy = readLines<Judged>(join(folder, 'greedy-judged.test.jsonl'))
   const labelled = readLines<Judged>(join(folder, 'judged.prm.jsonl'))
   const steps = labelled.flatMap(({ labels }) => labels)
-  const seconds = readLines<{ seconds: number }>(join(folder, 'times.jsonl')).reduce(
-    (sum, line) => sum + line.seconds,
-    0,
-  )
   const facts: Facts = {
     plain: [selection('greedy', greedy, ({ correct }) => +correct), ...baselines(byProblem(rows))],
     prm: await measure('PRM', rows, async () => readLines<number[]>(join(folder, 'scores.test.jsonl'))),
@@ -285,7 +298,7 @@ async function main(): Promise<void> {
     ],
     labelled: { solutions: labelled.length, steps: steps.length, wrongSteps: steps.filter(label => !label).length },
     unanswered: rows.filter(({ answer }) => answer === null).length,
-    minutes: (seconds / 60).toFixed(0),
+    stages: readLines<Facts['stages'][number]>(join(folder, 'times.jsonl')),
     machine: values.machine,
     date: values.date,
   }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the tiny models, their card and the demo's data from nothing: make.sh WORK_FOLDER [THREADS]
 # Needs node, the npm packages of this repository, and Python with scripts/tiny/requirements.txt (PYTHON names another).
-# All seeds are fixed; the same versions on the same kind of CPU with the same threads give the same files.
+# All seeds are fixed. Sums in floating point differ between CPUs, versions and numbers of threads, so weights do too.
 set -eu
 work=$1
 threads=${2:-1}
@@ -14,7 +14,7 @@ timed() {
   shift
   started=$(date +%s)
   "$@"
-  printf '{"name":"%s","seconds":%s}\n' "$name" "$(($(date +%s) - started))" >> "$work/times.jsonl"
+  printf '{"name":"%s","seconds":%s,"threads":%s}\n' "$name" "$(($(date +%s) - started))" "$threads" >> "$work/times.jsonl"
 }
 data() { npx tsx scripts/tiny/data.ts "$@"; }
 train() { "${PYTHON:-python3}" -B scripts/tiny/train.py "$1" "$work" models "$threads"; }
