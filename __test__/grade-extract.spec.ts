@@ -111,7 +111,7 @@ test('A text without an answer has none, and only a wrong type throws.', t => {
 test('The answer of every GSM8K training solution is found.', t => {
   const path = sharedData('problems/gsm8k/train.jsonl')
   if (path === null) {
-    t.log('skipped: ../shared/data/problems/gsm8k/train.jsonl is not here')
+    t.log('NOT RUN: needs ../shared/data/problems/gsm8k/train.jsonl')
     t.pass()
     return
   }
@@ -127,7 +127,7 @@ test('The answer of every GSM8K training solution is found.', t => {
 test('The verdict of all 2,400 recorded GSM8K solutions is reproduced.', t => {
   const path = sharedData('candidates/gsm8k-four-models/first600.jsonl')
   if (path === null) {
-    t.log('skipped: ../shared/data/candidates/gsm8k-four-models/first600.jsonl is not here')
+    t.log('NOT RUN: needs ../shared/data/candidates/gsm8k-four-models/first600.jsonl')
     t.pass()
     return
   }

@@ -166,7 +166,7 @@ test('Votes refuse weights that do not fit.', t => {
 test('The five recorded selection rules of 100 PRM-scored MATH-500 problems are reproduced.', t => {
   const path = sharedData('candidates/math500-prm-scored/first100.json')
   if (path === null) {
-    t.log('skipped: ../shared/data/candidates/math500-prm-scored/first100.json is not here')
+    t.log('NOT RUN: needs ../shared/data/candidates/math500-prm-scored/first100.json')
     t.pass()
     return
   }
@@ -206,7 +206,7 @@ test('The five recorded selection rules of 100 PRM-scored MATH-500 problems are 
 test('The recorded verdict of all 400 predictions scored by a reward model is reproduced.', t => {
   const path = sharedData('candidates/math-rm-scored/first50.jsonl')
   if (path === null) {
-    t.log('skipped: ../shared/data/candidates/math-rm-scored/first50.jsonl is not here')
+    t.log('NOT RUN: needs ../shared/data/candidates/math-rm-scored/first50.jsonl')
     t.pass()
     return
   }

@@ -32,5 +32,6 @@ function installed() {
 }
 
 requireTools()
-if (!installed()) run('npm', 'ci', '--no-audit', '--no-fund')
+// Not `npm ci`: it refuses a lock file that lacks the optional packages of other platforms, which a registry may not serve.
+if (!installed()) run('npm', 'install', '--no-save', '--no-audit', '--no-fund')
 run('npm', 'run', '--silent', 'build')
