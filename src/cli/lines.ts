@@ -28,7 +28,7 @@ export interface DoneLine<T> {
  *
  * @param input a file, or standard input
  */
-export async function* workOnLines<T>(
+async function* workOnLines<T>(
   input: string | undefined,
   signal: AbortSignal,
   work: (value: Record<string, unknown>) => Promise<T>,
@@ -47,8 +47,27 @@ export async function* workOnLines<T>(
   })
 }
 
-export function isBad<T>(line: DoneLine<T> | BadLine): line is BadLine {
-  return 'error' in line
+/**
+ * Works on every line and writes what comes of it, as JSON or for people.
+ *
+ * @returns the exit code: 1 when a line failed
+ */
+export async function writeLines<T>(
+  { input, json }: { readonly input?: string; readonly json?: boolean },
+  signal: AbortSignal,
+  work: (value: Record<string, unknown>) => Promise<T>,
+  show: { json: (line: DoneLine<T>) => unknown; text: (line: DoneLine<T>) => string; bad: (line: BadLine) => string },
+): Promise<number> {
+  let exitCode = 0
+  for await (const line of workOnLines(input, signal, work)) {
+    if ('error' in line) {
+      exitCode = 1
+      await print(json ? JSON.stringify(line) : show.bad(line))
+    } else {
+      await print(json ? JSON.stringify(show.json(line)) : show.text(line))
+    }
+  }
+  return exitCode
 }
 
 /** Writes to standard output and waits when the reader is slow. */
