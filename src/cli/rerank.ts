@@ -14,7 +14,7 @@ export async function rerank(options: ModelOptions & { readonly top?: number }, 
       ...(top !== undefined && { topN: top }),
       ...(system !== undefined && { system: system as string }),
     })
-  return writeLines(options, signal, work, {
+  return await writeLines(options, signal, work, {
     json: ({ id, result }) => ({
       ...(id !== null && { id }),
       ranking: result.map(({ index, score, steps }) => ({ index, score, steps: steps.map(step => step.score) })),

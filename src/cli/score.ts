@@ -10,7 +10,7 @@ export async function score(options: ModelOptions, signal: AbortSignal): Promise
   const { aggregate = prm.facts.aggregate } = options
   const work = (value: Record<string, unknown>): Promise<ScoredTrace> =>
     prm.score(value as unknown as Trace, { signal, aggregate })
-  return writeLines(options, signal, work, {
+  return await writeLines(options, signal, work, {
     json: ({ id, result: { steps, ...rest } }) => ({ id, steps: steps.map(step => step.score), ...rest }),
     text: ({ id, value, result }) => traceText(id, String(value.problem), result, aggregate, prm.facts),
     bad: badLineText,
