@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { SurefootError } from '../src/errors.ts'
 import { type AnswerKind, equivalent, extractAnswer } from '../src/grade/index.ts'
-import { sharedData } from './helpers/shared.ts'
+import { readShared } from './helpers/shared.ts'
 
 const text = (solution: string, kind: AnswerKind = 'any') => extractAnswer(solution, { kind })?.text ?? null
 const how = (solution: string) => extractAnswer(solution)?.how
@@ -109,13 +108,9 @@ test('A text without an answer has none, and only a wrong type throws.', t => {
 })
 
 test('The answer of every GSM8K training solution is found.', t => {
-  const path = sharedData('problems/gsm8k/train.jsonl')
-  if (path === null) {
-    t.log('NOT RUN: needs ../shared/data/problems/gsm8k/train.jsonl')
-    t.pass()
-    return
-  }
-  const rows = readFileSync(path, 'utf8').trim().split('\n')
+  const text = readShared(t, 'problems/gsm8k/train.jsonl')
+  if (text === null) return
+  const rows = text.trim().split('\n')
   t.is(rows.length, 7473)
   for (const row of rows) {
     const { answer } = JSON.parse(row) as { answer: string }
@@ -125,15 +120,11 @@ test('The answer of every GSM8K training solution is found.', t => {
 })
 
 test('The verdict of all 2,400 recorded GSM8K solutions is reproduced.', t => {
-  const path = sharedData('candidates/gsm8k-four-models/first600.jsonl')
-  if (path === null) {
-    t.log('NOT RUN: needs ../shared/data/candidates/gsm8k-four-models/first600.jsonl')
-    t.pass()
-    return
-  }
+  const text = readShared(t, 'candidates/gsm8k-four-models/first600.jsonl')
+  if (text === null) return
   type Row = { ground_truth: string } & Record<string, { solution: string; is_correct: boolean }>
   let agreed = 0
-  for (const line of readFileSync(path, 'utf8').trim().split('\n')) {
+  for (const line of text.trim().split('\n')) {
     const row = JSON.parse(line) as Row
     for (const model of ['6b_finetuning', '6b_verification', '175b_finetuning', '175b_verification']) {
       const { solution, is_correct } = row[model]!

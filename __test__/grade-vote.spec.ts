@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { SurefootError } from '../src/errors.ts'
 import {
@@ -9,7 +8,7 @@ import {
   majority,
   weightedVote,
 } from '../src/grade/index.ts'
-import { sharedData } from './helpers/shared.ts'
+import { readShared } from './helpers/shared.ts'
 
 const near = (t: { true(value: boolean, message?: string): void }, a: number, b: number) =>
   t.true(Math.abs(a - b) < 1e-12, `${a} is not ${b}`)
@@ -164,13 +163,9 @@ test('Votes refuse weights that do not fit.', t => {
 })
 
 test('The five recorded selection rules of 100 PRM-scored MATH-500 problems are reproduced.', t => {
-  const path = sharedData('candidates/math500-prm-scored/first100.json')
-  if (path === null) {
-    t.log('NOT RUN: needs ../shared/data/candidates/math500-prm-scored/first100.json')
-    t.pass()
-    return
-  }
-  const problems = JSON.parse(readFileSync(path, 'utf8')) as {
+  const text = readShared(t, 'candidates/math500-prm-scored/first100.json')
+  if (text === null) return
+  const problems = JSON.parse(text) as {
     groundtruth: string
     output: { text: string; value: number[] }[]
     result: Record<string, number>
@@ -204,14 +199,10 @@ test('The five recorded selection rules of 100 PRM-scored MATH-500 problems are 
 })
 
 test('The recorded verdict of all 400 predictions scored by a reward model is reproduced.', t => {
-  const path = sharedData('candidates/math-rm-scored/first50.jsonl')
-  if (path === null) {
-    t.log('NOT RUN: needs ../shared/data/candidates/math-rm-scored/first50.jsonl')
-    t.pass()
-    return
-  }
+  const text = readShared(t, 'candidates/math-rm-scored/first50.jsonl')
+  if (text === null) return
   let agreed = 0
-  for (const line of readFileSync(path, 'utf8').trim().split('\n')) {
+  for (const line of text.trim().split('\n')) {
     const row = JSON.parse(line) as { gt: string; pred: string[]; code: string[]; score: boolean[] }
     for (const [k, prediction] of row.pred.entries()) {
       const extracted = extractAnswer(row.code[k]!)?.text ?? ''

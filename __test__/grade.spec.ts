@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { SurefootError } from '../src/errors.ts'
 import { equivalent } from '../src/grade/index.ts'
-import { sharedData } from './helpers/shared.ts'
+import { readShared } from './helpers/shared.ts'
 
 const cases = readFileSync(new URL('../fixtures/grade/cases.tsv', import.meta.url), 'utf8')
   .trim()
@@ -20,13 +20,9 @@ for (const kind of new Set(cases.map(([name]) => name))) {
 }
 
 test('A row of the field’s own test suites is graded as its source says, but for one whose sources disagree.', t => {
-  const path = sharedData('grading/answer_equivalence.jsonl')
-  if (path === null) {
-    t.log('skipped: ../shared/data/grading/answer_equivalence.jsonl is not here')
-    t.pass()
-    return
-  }
-  const rows = readFileSync(path, 'utf8')
+  const text = readShared(t, 'grading/answer_equivalence.jsonl')
+  if (text === null) return
+  const rows = text
     .trim()
     .split('\n')
     .map(line => JSON.parse(line) as { id: number; gold: string; pred: string; expected: boolean; strict?: boolean })
@@ -41,13 +37,9 @@ test('A row of the field’s own test suites is graded as its source says, but f
 })
 
 test('All 60 hand cases of the shared data are graded as expected.', t => {
-  const path = sharedData('grading/hand_cases.json')
-  if (path === null) {
-    t.log('skipped: ../shared/data/grading/hand_cases.json is not here')
-    t.pass()
-    return
-  }
-  const rows = JSON.parse(readFileSync(path, 'utf8')) as [string, string, string, boolean][]
+  const text = readShared(t, 'grading/hand_cases.json')
+  if (text === null) return
+  const rows = JSON.parse(text) as [string, string, string, boolean][]
   t.is(rows.length, 60)
   for (const [, gold, answer, expected] of rows) t.is(equivalent(gold, answer).equal, expected, `${gold} | ${answer}`)
 })

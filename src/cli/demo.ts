@@ -41,7 +41,7 @@ export async function demo(options: { readonly json?: boolean }, signal: AbortSi
     return 0
   }
   await print(introduction(prm))
-  for (const problem of tiny.filter(isTelling(scored, tiny)).slice(0, SHOWN.problems)) {
+  for (const problem of tiny.filter(({ candidates }) => isTelling(candidates)).slice(0, SHOWN.problems)) {
     await print(await shownProblem(prm, problem, signal))
   }
   await print(tableText(rules, tiny, tokens, seconds))
@@ -91,15 +91,10 @@ function progress(): Pick<ScoreOptions, 'onProgress'> {
   }
 }
 
-/** Problems where the choice matters: some candidates are right, and most are not. */
-function isTelling(
-  scored: readonly ScoredCandidate[][],
-  all: readonly TinyProblem[],
-): (problem: TinyProblem) => boolean {
-  return problem => {
-    const right = scored[all.indexOf(problem)]!.filter(candidate => candidate.correct).length
-    return right >= 3 && right < problem.candidates.length / 2
-  }
+/** Whether the choice matters: some candidates are right, and most are not. */
+function isTelling(candidates: readonly Candidate[]): boolean {
+  const right = candidates.filter(candidate => candidate.correct).length
+  return right >= 3 && right < candidates.length / 2
 }
 
 async function shownProblem(
