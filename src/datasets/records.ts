@@ -1,0 +1,94 @@
+/** What datasets hold, whatever their format: every reader yields one of these records. */
+
+/** A question with its reference answer. */
+export interface ProblemRecord {
+  readonly kind: 'problem'
+  readonly id: string
+  readonly problem: string
+  /** The reference answer; null where the set has none. */
+  readonly answer: string | null
+  /** A worked solution, where the set has one. */
+  readonly solution?: string
+  readonly subject?: string
+  readonly level?: string
+}
+
+/** A solution whose steps were judged. */
+export interface LabelRecord {
+  readonly kind: 'labels'
+  readonly id: string
+  readonly problem: string
+  readonly steps: readonly string[]
+  /** One a step: 1 right, 0 wrong, in between for soft labels, null where the step was not judged. */
+  readonly labels: readonly (number | null)[]
+  /** Index of the first wrong step, −1 where there is none, null where the set does not say. */
+  readonly firstError: number | null
+  /** The reference answer; null where the set has none. */
+  readonly answer: string | null
+  /** Whether the final answer is right, where the set says so. */
+  readonly answerCorrect?: boolean
+  /** The model that wrote the solution, or the set's own category. */
+  readonly group?: string
+}
+
+/** One sampled solution as it was recorded. */
+export interface RecordedCandidate {
+  readonly text: string
+  /** Given where the record splits the text itself. */
+  readonly steps?: readonly string[]
+  /** A recorded score for each step. */
+  readonly scores?: readonly number[]
+  /** A recorded score for the whole solution: an outcome reward. */
+  readonly score?: number
+  /** The recorded final answer; null where none was found. Absent: it is extracted from the text. */
+  readonly answer?: string | null
+  /** The recorded verdict. Absent: the answer is graded against the reference answer. */
+  readonly correct?: boolean
+  /** Tokens that the policy wrote. */
+  readonly tokens?: number
+  /** Wall time of the sampling. */
+  readonly ms?: number
+  readonly generator?: string
+}
+
+/** A problem with its sampled solutions. */
+export interface CandidateRecord {
+  readonly kind: 'candidates'
+  readonly id: string
+  readonly problem: string
+  /** The reference answer; null where the set has none: then every candidate must carry its verdict. */
+  readonly answer: string | null
+  readonly candidates: readonly RecordedCandidate[]
+  /** Verdicts of selection rules that were recorded with the candidates, by rule, 1 right and 0 wrong. */
+  readonly recorded?: Readonly<Record<string, number>>
+}
+
+/** A programming problem. Grading comes with the sandbox. */
+export interface CodeRecord {
+  readonly kind: 'code'
+  readonly id: string
+  readonly problem: string
+  /** What the model completes, where the set is of that kind. */
+  readonly prompt?: string
+  readonly entryPoint?: string
+  readonly solutions: readonly string[]
+  /** Code that asserts, in the set's own language. */
+  readonly tests?: string
+  readonly cases?: readonly { readonly input: string; readonly output: string }[]
+  readonly language: string
+  readonly level?: string
+}
+
+export type DataRecord = ProblemRecord | LabelRecord | CandidateRecord | CodeRecord
+
+/** A row that does not fit its format. */
+export interface RejectedRow {
+  readonly file: string
+  /** From 1; of a JSON array or a parquet file, the row. */
+  readonly line: number
+  /** Path inside the row: `output[2].value`. */
+  readonly field: string
+  readonly expected: string
+  /** What stood there, shortened. */
+  readonly got: string
+}
