@@ -77,6 +77,8 @@ pub struct Outcome {
     pub scores: Vec<f32>,
     /// Tokens that the model read.
     pub tokens: usize,
+    /// Tokens that were cut from the trace's beginning.
+    pub truncated: usize,
 }
 
 /// A queue of jobs. One per JavaScript thread; all methods may be called while a step runs on another thread.
@@ -156,6 +158,7 @@ impl Engine {
                     Ok(Outcome {
                         scores,
                         tokens: prompt.ids.len(),
+                        truncated: prompt.truncated,
                     })
                 })
                 .collect(),
@@ -287,7 +290,9 @@ mod tests {
     fn shares_keep_order_and_balance_tokens() {
         let prompt = |length: usize| Prompt {
             ids: vec![0; length],
+            sequences: vec![],
             reads: vec![length - 1],
+            truncated: 0,
         };
         let prompts = [prompt(10), prompt(10), prompt(30), prompt(1), prompt(9)];
         let all: Vec<&Prompt> = prompts.iter().collect();

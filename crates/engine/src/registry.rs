@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
+use surefoot_model::choose::ProfileChoice;
 use surefoot_model::device::Choice;
-use surefoot_model::profile::ProfileChoice;
 use surefoot_model::{Error, Prm, Result};
 
 use crate::Model;

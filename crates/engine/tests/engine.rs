@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use surefoot_engine::{Engine, Event, Job, JobId, Model, guarded, load};
-use surefoot_model::Trace;
+use surefoot_model::choose::ProfileChoice;
 use surefoot_model::device::Choice;
-use surefoot_model::profile::ProfileChoice;
+use surefoot_model::{Overflow, Trace};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
@@ -23,6 +23,7 @@ fn job(model: &Arc<Model>, steps: &[&str]) -> Job {
         problem: "What is 2 + 2?".into(),
         steps: steps.iter().map(ToString::to_string).collect(),
         system: None,
+        overflow: Overflow::Refuse,
     };
     Job {
         model: model.clone(),

@@ -1,4 +1,4 @@
-//! The decoder of the Qwen2 and Llama families. Names mirror the checkpoint's tensors. Ragged rows, explicit positions,
+//! The decoder of the Qwen, Llama and Mistral families. Names mirror the checkpoint's tensors. Ragged rows, explicit positions,
 //! causal by construction, no padding; nothing is mutated by a forward pass.
 
 use std::collections::BTreeSet;
@@ -34,6 +34,9 @@ impl Batch {
 
 pub struct Backbone<B: Backend> {
     config: Config,
+    frequencies: Vec<f32>,
+    /// On cos and sin.
+    attention_factor: f32,
     embed_tokens: B::Weight,
     layers: Vec<Layer<B>>,
     norm: B::Weight,
@@ -44,6 +47,9 @@ struct Layer<B: Backend> {
     q_proj: Linear<B>,
     k_proj: Linear<B>,
     v_proj: Linear<B>,
+    /// Qwen3 norms each head.
+    q_norm: Option<B::Weight>,
+    k_norm: Option<B::Weight>,
     o_proj: Linear<B>,
     post_attention_layernorm: B::Weight,
     gate_proj: Linear<B>,
@@ -55,8 +61,11 @@ impl<B: Backend> Backbone<B> {
     pub fn load(backend: &B, checkpoint: &Checkpoint, config: &Config) -> Result<Self> {
         let hidden = config.hidden_size;
         let layers = (0..config.layers).map(|index| Layer::load(backend, checkpoint, config, index));
+        let (frequencies, attention_factor) = config.rope.frequencies(config.head_dim);
         Ok(Self {
             config: config.clone(),
+            frequencies,
+            attention_factor,
             embed_tokens: weight(
                 backend,
                 checkpoint,
@@ -80,11 +89,11 @@ impl<B: Backend> Backbone<B> {
     ) -> Result<B::Tensor> {
         let angles = self.angles(backend, &batch.positions)?;
         let mut x = backend.embed(&self.embed_tokens, &batch.ids)?;
-        for layer in &self.layers {
+        for (layer, window) in self.layers.iter().zip(&self.config.windows) {
             if cancelled() {
                 return Err(Error::Cancelled);
             }
-            x = layer.forward(backend, &self.config, &x, &angles, &batch.sequences)?;
+            x = layer.forward(backend, &self.config, *window, &x, &angles, &batch.sequences)?;
         }
         backend.norm(&backend.rows(&x, reads)?, &self.norm, self.config.norm_eps)
     }
@@ -101,18 +110,14 @@ impl<B: Backend> Backbone<B> {
     }
 
     fn angles(&self, backend: &B, positions: &[u32]) -> Result<Angles<B>> {
-        let half = self.config.head_dim / 2;
-        let frequencies: Vec<f32> = (0..half)
-            .map(|i| {
-                self.config
-                    .rope_theta
-                    .powf(-((2 * i) as f32) / self.config.head_dim as f32)
-            })
-            .collect();
-        let angles = positions
-            .iter()
-            .flat_map(|&position| frequencies.iter().map(move |frequency| position as f32 * frequency));
-        let (cos, sin) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
+        let half = self.frequencies.len();
+        let angles = positions.iter().flat_map(|&position| {
+            self.frequencies
+                .iter()
+                .map(move |frequency| position as f32 * frequency)
+        });
+        let factor = self.attention_factor;
+        let (cos, sin) = angles.map(|angle| (angle.cos() * factor, angle.sin() * factor)).unzip();
         Ok(Angles {
             cos: backend.tensor(cos, half)?,
             sin: backend.tensor(sin, half)?,
@@ -126,6 +131,13 @@ impl<B: Backend> Layer<B> {
         let (query, key_value) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let name = |part: &str| format!("model.layers.{index}.{part}");
         let scale = |part: &str| weight(backend, checkpoint, &name(part), &[hidden]);
+        let head_scale = |part: &str| {
+            let dim = [config.head_dim];
+            config
+                .qk_norm
+                .then(|| weight(backend, checkpoint, &name(part), &dim))
+                .transpose()
+        };
         let linear = |part: &str, outputs: usize, inputs: usize, bias: bool| {
             linear(backend, checkpoint, &name(part), outputs, inputs, bias)
         };
@@ -134,6 +146,8 @@ impl<B: Backend> Layer<B> {
             q_proj: linear("self_attn.q_proj", query, hidden, config.qkv_bias)?,
             k_proj: linear("self_attn.k_proj", key_value, hidden, config.qkv_bias)?,
             v_proj: linear("self_attn.v_proj", key_value, hidden, config.qkv_bias)?,
+            q_norm: head_scale("self_attn.q_norm.weight")?,
+            k_norm: head_scale("self_attn.k_norm.weight")?,
             o_proj: linear("self_attn.o_proj", hidden, query, config.output_bias)?,
             post_attention_layernorm: scale("post_attention_layernorm.weight")?,
             gate_proj: linear("mlp.gate_proj", config.intermediate_size, hidden, config.mlp_bias)?,
@@ -146,6 +160,7 @@ impl<B: Backend> Layer<B> {
         &self,
         backend: &B,
         config: &Config,
+        window: Option<usize>,
         x: &B::Tensor,
         angles: &Angles<B>,
         sequences: &[Range<usize>],
@@ -154,10 +169,19 @@ impl<B: Backend> Layer<B> {
             query: config.heads,
             key_value: config.kv_heads,
             dim: config.head_dim,
+            window,
+        };
+        let project = |x: &B::Tensor, layer: &Linear<B>, norm: &Option<B::Weight>| {
+            let heads = backend.linear(x, layer, Epilogue::None)?;
+            let heads = match norm {
+                Some(weight) => backend.norm_heads(&heads, weight, config.norm_eps)?,
+                None => heads,
+            };
+            backend.rope(&heads, angles)
         };
         let normed = backend.norm(x, &self.input_layernorm, config.norm_eps)?;
-        let q = backend.rope(&backend.linear(&normed, &self.q_proj, Epilogue::None)?, angles)?;
-        let k = backend.rope(&backend.linear(&normed, &self.k_proj, Epilogue::None)?, angles)?;
+        let q = project(&normed, &self.q_proj, &self.q_norm)?;
+        let k = project(&normed, &self.k_proj, &self.k_norm)?;
         let v = backend.linear(&normed, &self.v_proj, Epilogue::None)?;
         let attended = backend.attend(&q, &k, &v, heads, sequences)?;
         let x = backend.linear(&attended, &self.o_proj, Epilogue::Add(x))?;
@@ -206,11 +230,12 @@ fn is_layer_tensor(rest: &str, config: &Config) -> bool {
         "mlp.down_proj.weight",
         "self_attn.rotary_emb.inv_freq",
     ];
-    let bias = match part {
+    let optional = match part {
+        "self_attn.q_norm.weight" | "self_attn.k_norm.weight" => config.qk_norm,
         "self_attn.q_proj.bias" | "self_attn.k_proj.bias" | "self_attn.v_proj.bias" => config.qkv_bias,
         "self_attn.o_proj.bias" => config.output_bias,
         "mlp.gate_proj.bias" | "mlp.up_proj.bias" | "mlp.down_proj.bias" => config.mlp_bias,
         _ => false,
     };
-    index.parse::<usize>().is_ok_and(|index| index < config.layers) && (bias || weights.contains(&part))
+    index.parse::<usize>().is_ok_and(|index| index < config.layers) && (optional || weights.contains(&part))
 }

@@ -24,13 +24,16 @@ pub trait Backend: Send + Sync + Sized {
     /// RMS norm: x / sqrt(mean(x²) + eps) · weight, over each row.
     fn norm(&self, x: &Self::Tensor, weight: &Self::Weight, eps: f64) -> Result<Self::Tensor>;
 
+    /// [`Backend::norm`] over each head of each row; `weight` has as many features as one head.
+    fn norm_heads(&self, x: &Self::Tensor, weight: &Self::Weight, eps: f64) -> Result<Self::Tensor>;
+
     /// x · Wᵀ + bias, then the epilogue.
     fn linear(&self, x: &Self::Tensor, layer: &Linear<Self>, epilogue: Epilogue<'_, Self>) -> Result<Self::Tensor>;
 
     /// Rotates each head of each row by its angles, first half against second half.
     fn rope(&self, x: &Self::Tensor, angles: &Angles<Self>) -> Result<Self::Tensor>;
 
-    /// Causal attention of each row on the rows of its own sequence up to itself.
+    /// Causal attention of each row on the rows of its own sequence up to itself, or on the last `heads.window` of them.
     /// q: rows × (heads · d); k, v: rows × (kv_heads · d); result like q. `sequences` are ranges of rows.
     fn attend(
         &self,
@@ -64,7 +67,7 @@ pub enum Epilogue<'a, B: Backend> {
     Relu,
 }
 
-/// cos and sin of position · theta^(−2i/d): rows × d/2.
+/// cos and sin of position · frequency, by plane: rows × d/2.
 pub struct Angles<B: Backend> {
     pub cos: B::Tensor,
     pub sin: B::Tensor,
@@ -77,6 +80,8 @@ pub struct Heads {
     pub key_value: usize,
     /// Features of one head.
     pub dim: usize,
+    /// How many rows a row sees, itself among them; all before it without.
+    pub window: Option<usize>,
 }
 
 /// Loads `{name}.weight` and, where asked, `{name}.bias`.

@@ -43,6 +43,13 @@ impl Backend for Candle {
         Ok(x.broadcast_mul(&scale)?.broadcast_mul(weight)?)
     }
 
+    fn norm_heads(&self, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+        let (rows, features) = x.dims2()?;
+        let dim = weight.dim(0)?;
+        let x = x.reshape((rows * features / dim, dim))?;
+        Ok(self.norm(&x, weight, eps)?.reshape((rows, features))?)
+    }
+
     fn linear(&self, x: &Tensor, layer: &Linear<Self>, epilogue: Epilogue<'_, Self>) -> Result<Tensor> {
         let mut y = x.matmul(&layer.weight.t()?)?;
         if let Some(bias) = &layer.bias {
@@ -79,10 +86,11 @@ impl Backend for Candle {
             let v = by_head(&v.narrow(0, start, length)?, heads.key_value, heads.dim)?;
             for from in (0..length).step_by(QUERY_BLOCK) {
                 let rows = QUERY_BLOCK.min(length - from);
-                let seen = from + rows;
+                let first = heads.window.map_or(0, |window| (from + 1).saturating_sub(window));
+                let seen = from + rows - first;
                 let q = q.narrow(0, start + from, rows)?;
-                let (k, v) = (k.narrow(1, 0, seen)?, v.narrow(1, 0, seen)?);
-                outputs.push(self.attend_block(&q, &k, &v, heads, from)?);
+                let (k, v) = (k.narrow(1, first, seen)?, v.narrow(1, first, seen)?);
+                outputs.push(self.attend_block(&q, &k, &v, heads, from - first)?);
             }
         }
         Ok(Tensor::cat(&outputs, 0)?)
@@ -103,7 +111,7 @@ impl Backend for Candle {
 }
 
 impl Candle {
-    /// Query rows `from..` of one sequence against all rows up to the last of them.
+    /// Query rows against the rows they may see; the first query row is row `from` of those.
     /// q: rows × (heads · d); k, v: kv_heads × seen × d.
     fn attend_block(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, from: usize) -> Result<Tensor> {
         let (rows, features) = q.dims2()?;
@@ -118,7 +126,7 @@ impl Candle {
         let scores = q
             .matmul(&k.t()?.contiguous()?)?
             .reshape((heads.key_value * group, rows, seen))?
-            .broadcast_add(&self.causal_mask(rows, seen, from)?)?;
+            .broadcast_add(&self.causal_mask(rows, seen, from, heads.window)?)?;
         let weights = candle_nn::ops::softmax(&scores, D::Minus1)?.reshape((heads.key_value, group * rows, seen))?;
         Ok(weights
             .matmul(&v.contiguous()?)?
@@ -127,9 +135,10 @@ impl Candle {
             .reshape((rows, features))?)
     }
 
-    fn causal_mask(&self, rows: usize, seen: usize, from: usize) -> Result<Tensor> {
-        let mask: Vec<f32> = (0..rows)
-            .flat_map(|row| (0..seen).map(move |column| if column <= from + row { 0.0 } else { f32::NEG_INFINITY }))
+    fn causal_mask(&self, rows: usize, seen: usize, from: usize, window: Option<usize>) -> Result<Tensor> {
+        let sees = |row: usize, column: usize| column <= row && window.is_none_or(|window| column + window > row);
+        let mask: Vec<f32> = (from..from + rows)
+            .flat_map(|row| (0..seen).map(move |column| if sees(row, column) { 0.0 } else { f32::NEG_INFINITY }))
             .collect();
         Ok(Tensor::from_vec(mask, (rows, seen), &self.device)?)
     }
@@ -156,6 +165,7 @@ mod tests {
         let table = random(7, 8);
         let weight = random(8, 8);
         let scale = Var::ones(8, candle_core::DType::F32, &device).unwrap();
+        let head_scale = Var::ones(4, candle_core::DType::F32, &device).unwrap();
         let angles = Angles {
             cos: backend.tensor(vec![0.8; 10], 2).unwrap(),
             sin: backend.tensor(vec![0.6; 10], 2).unwrap(),
@@ -164,6 +174,7 @@ mod tests {
             query: 2,
             key_value: 2,
             dim: 4,
+            window: None,
         };
         let layer = Linear {
             weight: weight.as_tensor().clone(),
@@ -172,15 +183,46 @@ mod tests {
         let x = backend.embed(&table, &[0, 1, 2, 3, 4]).unwrap();
         let x = backend.norm(&x, &scale, 1e-6).unwrap();
         let q = backend.linear(&x, &layer, Epilogue::None).unwrap();
+        let q = backend.norm_heads(&q, &head_scale, 1e-6).unwrap();
         let q = backend.rope(&q, &angles).unwrap();
         let y = backend.attend(&q, &q, &x, heads, &[0..2, 2..5]).unwrap();
         let y = backend.gate(&y, &x).unwrap();
         let loss = backend.rows(&y, &[1, 4]).unwrap().sqr().unwrap().sum_all().unwrap();
         let gradients = loss.backward().unwrap();
-        for variable in [&table, &weight, &scale] {
+        for variable in [&table, &weight, &scale, &head_scale] {
             let gradient = gradients.get(variable).expect("a gradient");
             let size = gradient.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
             assert!(size > 1e-4 && size.is_finite());
+        }
+    }
+    /// Blocks of queries cut the rows that they see; a window must not notice.
+    #[test]
+    fn a_window_reaches_across_blocks_of_queries() {
+        let backend = Candle::new(Device::Cpu);
+        let rows = 2 * QUERY_BLOCK + 7;
+        let heads = |window| Heads {
+            query: 1,
+            key_value: 1,
+            dim: 2,
+            window,
+        };
+        let zeros = backend.tensor(vec![0.0; 2 * rows], 2).unwrap();
+        let counting = backend
+            .tensor((0..2 * rows).map(|i| (i / 2) as f32).collect(), 2)
+            .unwrap();
+        for window in [1, 5, QUERY_BLOCK, QUERY_BLOCK + 1, rows, 2 * rows] {
+            let means = backend
+                .attend(&zeros, &zeros, &counting, heads(Some(window)), &[0..rows])
+                .unwrap();
+            for (row, values) in backend.values(&means).unwrap().iter().enumerate() {
+                let seen = window.min(row + 1);
+                let mean = row as f32 - (seen - 1) as f32 / 2.0;
+                assert!(
+                    (values[0] - mean).abs() < 1e-2,
+                    "window {window}, row {row}: {} for {mean}",
+                    values[0]
+                );
+            }
         }
     }
 }

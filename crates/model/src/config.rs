@@ -5,19 +5,28 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::rope::{Rope, Scaling, yarn_attention_factor};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Qwen2 and Qwen2.5.
     Qwen2,
+    Qwen3,
+    /// Llama 2 and 3.
     Llama,
+    Mistral,
 }
 
 impl Family {
+    const ALL: [Self; 4] = [Self::Qwen2, Self::Qwen3, Self::Llama, Self::Mistral];
+
+    /// The `model_type` of config.json.
     pub fn name(self) -> &'static str {
         match self {
             Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
             Self::Llama => "llama",
+            Self::Mistral => "mistral",
         }
     }
 }
@@ -39,8 +48,12 @@ pub struct Config {
     pub head_dim: usize,
     /// The longest sequence, in tokens.
     pub max_positions: usize,
-    pub rope_theta: f32,
+    pub rope: Rope,
     pub norm_eps: f64,
+    /// Whether each head of the queries and keys is normed (Qwen3).
+    pub qk_norm: bool,
+    /// A layer that attends to the last rows only: how many, itself among them. One entry a layer.
+    pub windows: Vec<Option<usize>>,
     pub qkv_bias: bool,
     pub output_bias: bool,
     pub mlp_bias: bool,
@@ -53,49 +66,70 @@ impl Config {
             return Err(invalid(path, "not a JSON object".into()));
         };
         let fields = Fields { object, path };
-        let family = match object.get("model_type").and_then(Value::as_str) {
-            Some("qwen2") => Family::Qwen2,
-            Some("llama") => Family::Llama,
-            other => {
-                let named = other.map_or("no model_type".into(), |name| format!("model_type {name:?}"));
-                return Err(fields.unsupported(format!("{named}; the families read are qwen2 and llama")));
-            }
+        let model_type = object.get("model_type").and_then(Value::as_str);
+        let Some(family) = Family::ALL.into_iter().find(|family| Some(family.name()) == model_type) else {
+            let named = model_type.map_or("no model_type".into(), |name| format!("model_type {name:?}"));
+            let known = Family::ALL.map(Family::name).join(", ");
+            return Err(fields.unsupported(format!("{named}; the families read are {known}")));
         };
         let hidden_size = fields.size("hidden_size")?;
         let heads = fields.size("num_attention_heads")?;
-        let kv_heads = fields.size_or("num_key_value_heads", heads)?;
-        let head_dim = fields.size_or("head_dim", hidden_size / heads)?;
+        let layers = fields.size("num_hidden_layers")?;
+        if layers > MOST_LAYERS {
+            return Err(invalid(
+                path,
+                format!("num_hidden_layers is {layers}, above {MOST_LAYERS}"),
+            ));
+        }
+        let default_kv_heads = if family == Family::Mistral { 8 } else { heads };
+        let kv_heads = match object.get("num_key_value_heads") {
+            Some(Value::Null) => heads,
+            _ => fields.size_or("num_key_value_heads", default_kv_heads)?,
+        };
+        let default_head_dim = if family == Family::Qwen3 {
+            128
+        } else {
+            hidden_size / heads
+        };
+        let head_dim = fields.size_or("head_dim", default_head_dim)?;
         if heads % kv_heads != 0 {
             return Err(invalid(
                 path,
                 format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {kv_heads}"),
             ));
         }
-        if head_dim == 0 || head_dim % 2 != 0 || (!object.contains_key("head_dim") && hidden_size % heads != 0) {
+        let divides = fields.get("head_dim").is_some() || family == Family::Qwen3 || hidden_size % heads == 0;
+        if head_dim == 0 || head_dim % 2 != 0 || !divides {
             return Err(invalid(
                 path,
                 format!("hidden_size {hidden_size} and num_attention_heads {heads} give no even head size"),
             ));
         }
         fields.only("hidden_act", "silu", "silu")?;
-        fields.full_attention()?;
-        let bias = family == Family::Llama && fields.flag("attention_bias")?;
+        let max_positions = fields.size_or(
+            "max_position_embeddings",
+            match family {
+                Family::Qwen2 | Family::Qwen3 => 32_768,
+                Family::Llama => 2048,
+                Family::Mistral => 131_072,
+            },
+        )?;
+        let bias = matches!(family, Family::Llama | Family::Qwen3) && fields.flag("attention_bias")?;
         Ok(Self {
             family,
             architectures: fields.architectures(),
             vocab_size: fields.size("vocab_size")?,
             hidden_size,
             intermediate_size: fields.size("intermediate_size")?,
-            layers: fields.size("num_hidden_layers")?,
+            layers,
             heads,
             kv_heads,
             head_dim,
-            max_positions: fields.size_or(
-                "max_position_embeddings",
-                if family == Family::Qwen2 { 32768 } else { 2048 },
-            )?,
-            rope_theta: fields.rope_theta()?,
+            max_positions,
+            rope: fields.rope(max_positions)?,
             norm_eps: fields.positive("rms_norm_eps", 1e-6)?,
+            qk_norm: family == Family::Qwen3,
+            windows: fields.windows(family, layers)?,
             qkv_bias: family == Family::Qwen2 || bias,
             output_bias: bias,
             mlp_bias: family == Family::Llama && fields.flag("mlp_bias")?,
@@ -106,6 +140,8 @@ impl Config {
 
 /// Sizes above this are lies: the largest published decoders stay below it.
 const LARGEST_SIZE: u64 = 1 << 24;
+/// Layers above this too.
+const MOST_LAYERS: usize = 1 << 12;
 
 fn invalid(path: &Path, message: String) -> Error {
     Error::ModelInvalid {
@@ -119,7 +155,7 @@ struct Fields<'a> {
     path: &'a Path,
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     fn unsupported(&self, message: String) -> Error {
         Error::ModelUnsupported {
             path: self.path.to_owned(),
@@ -128,7 +164,7 @@ impl Fields<'_> {
     }
 
     /// The value of a key; absent and null are the same to transformers.
-    fn get(&self, key: &str) -> Option<&Value> {
+    fn get(&self, key: &str) -> Option<&'a Value> {
         self.object.get(key).filter(|value| !value.is_null())
     }
 
@@ -179,32 +215,118 @@ impl Fields<'_> {
     }
 
     /// transformers 5 writes `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`.
-    fn rope_theta(&self) -> Result<f32> {
+    fn rope(&self, max_positions: usize) -> Result<Rope> {
+        let mut rope: Option<Self> = None;
         let mut theta = self.get("rope_theta");
-        for key in ["rope_parameters", "rope_scaling"] {
+        for key in ["rope_scaling", "rope_parameters"] {
             let Some(value) = self.get(key) else { continue };
-            let Some(rope) = value.as_object() else {
+            let Some(object) = value.as_object() else {
                 return Err(invalid(self.path, format!("{key} is {value}, not an object")));
             };
-            let kind = rope.get("rope_type").or_else(|| rope.get("type"));
-            if kind.is_some_and(|kind| kind.as_str() != Some("default")) || rope.get("factor").is_some() {
-                return Err(self.unsupported(format!("{key} {value}; only unscaled rotary embeddings are computed")));
-            }
-            theta = rope.get("rope_theta").or(theta);
+            let fields = Fields { object, ..*self };
+            theta = fields.get("rope_theta").or(theta);
+            rope = Some(fields);
         }
-        Ok(positive(theta, "rope_theta", 10_000.0, self.path)? as f32)
+        for fields in [Some(self), rope.as_ref()].into_iter().flatten() {
+            if fields.positive("partial_rotary_factor", 1.0)? != 1.0 {
+                return Err(self.unsupported("partial_rotary_factor; only whole heads are rotated".into()));
+            }
+        }
+        let theta = positive(theta, "rope_theta", 10_000.0, self.path)?;
+        if theta <= 1.0 {
+            return Err(invalid(self.path, format!("rope_theta is {theta}, not above 1")));
+        }
+        Ok(Rope {
+            theta,
+            scaling: rope.map_or(Ok(Scaling::None), |rope| rope.scaling(max_positions))?,
+        })
     }
 
-    /// A sliding window counts only when it is switched on (`use_sliding_window`) or named layer by layer.
-    fn full_attention(&self) -> Result<()> {
-        let sliding_layer = self
-            .get("layer_types")
-            .and_then(Value::as_array)
-            .is_some_and(|layers| layers.iter().any(|kind| kind.as_str() != Some("full_attention")));
-        if sliding_layer || self.flag("use_sliding_window")? {
-            return Err(self.unsupported("sliding-window attention; only full attention is computed".into()));
+    /// Of the object `rope_parameters` or `rope_scaling`.
+    fn scaling(&self, max_positions: usize) -> Result<Scaling> {
+        let kind = self.get("rope_type").or_else(|| self.get("type"));
+        let required = |key: &str| {
+            let value = self
+                .get(key)
+                .ok_or_else(|| invalid(self.path, format!("the rope scaling has no {key}")))?;
+            positive(Some(value), key, 0.0, self.path)
+        };
+        let original = || self.positive("original_max_position_embeddings", max_positions as f64);
+        match kind.map(Value::as_str) {
+            None if self.get("factor").is_none() => Ok(Scaling::None),
+            Some(Some("default")) => Ok(Scaling::None),
+            Some(Some("linear")) => Ok(Scaling::Linear {
+                factor: required("factor")?,
+            }),
+            Some(Some("llama3")) => {
+                let scaling = Scaling::Llama3 {
+                    factor: required("factor")?,
+                    low_freq_factor: required("low_freq_factor")?,
+                    high_freq_factor: required("high_freq_factor")?,
+                    original_context: original()?,
+                };
+                match required("high_freq_factor")? > required("low_freq_factor")? {
+                    true => Ok(scaling),
+                    false => Err(invalid(
+                        self.path,
+                        "high_freq_factor is not above low_freq_factor".into(),
+                    )),
+                }
+            }
+            Some(Some("yarn")) => {
+                let factor = required("factor")?;
+                let number = |key: &str| self.get(key).and_then(Value::as_f64);
+                let default = yarn_attention_factor(factor, number("mscale"), number("mscale_all_dim"));
+                Ok(Scaling::Yarn {
+                    factor,
+                    original_context: original()?,
+                    beta_fast: self.positive("beta_fast", 32.0)?,
+                    beta_slow: self.positive("beta_slow", 1.0)?,
+                    attention_factor: self.positive("attention_factor", default)?,
+                    truncate: self.get("truncate").is_none() || self.flag("truncate")?,
+                })
+            }
+            _ => Err(self.unsupported(format!(
+                "rope scaling {}; computed are default, linear, llama3 and yarn",
+                Value::Object(self.object.clone())
+            ))),
         }
-        Ok(())
+    }
+
+    /// Which layers see a window only. Qwen: those from `max_window_layers` on, when `use_sliding_window` is on;
+    /// Mistral: all, unless `sliding_window` is null; `layer_types` names them one by one.
+    fn windows(&self, family: Family, layers: usize) -> Result<Vec<Option<usize>>> {
+        let window = match family {
+            Family::Llama => None,
+            Family::Mistral if self.object.get("sliding_window").is_some_and(Value::is_null) => None,
+            Family::Qwen2 | Family::Qwen3 if !self.flag("use_sliding_window")? => None,
+            _ => Some(self.size_or("sliding_window", 4096)?),
+        };
+        let first = match family {
+            Family::Qwen2 | Family::Qwen3 if window.is_some() => match self.get("max_window_layers") {
+                Some(value) if value.as_u64() == Some(0) => 0,
+                _ => self.size_or("max_window_layers", 28)?,
+            },
+            _ => 0,
+        };
+        let by_default: Vec<_> = (0..layers).map(|layer| window.filter(|_| layer >= first)).collect();
+        let Some(types) = self.get("layer_types") else {
+            return Ok(by_default);
+        };
+        let named = types.as_array().filter(|types| types.len() == layers).map(|types| {
+            let named = types.iter().map(|kind| match kind.as_str() {
+                Some("full_attention") => Some(None),
+                Some("sliding_attention") => window.map(Some),
+                _ => None,
+            });
+            named.collect::<Option<Vec<_>>>()
+        });
+        match named.flatten() {
+            Some(named) if named == by_default || matches!(family, Family::Qwen2 | Family::Qwen3) => Ok(named),
+            _ => Err(self.unsupported(format!(
+                "layer_types {types}, which does not fit the rest of the config"
+            ))),
+        }
     }
 }
 
@@ -239,7 +361,7 @@ mod tests {
     fn defaults_are_those_of_transformers() {
         let config = Config::parse(&tiny(), Path::new("config.json")).unwrap();
         assert_eq!(
-            (config.head_dim, config.rope_theta, config.norm_eps),
+            (config.head_dim, config.rope.theta, config.norm_eps),
             (4, 10_000.0, 1e-6)
         );
         assert!(config.qkv_bias && !config.output_bias && !config.tied_embeddings);
@@ -247,9 +369,31 @@ mod tests {
 
     #[test]
     fn both_spellings_of_theta_are_read() {
-        assert_eq!(with("rope_theta", json!(1e6)).unwrap().rope_theta, 1e6);
+        assert_eq!(with("rope_theta", json!(1e6)).unwrap().rope.theta, 1e6);
         let new = json!({ "rope_theta": 5e5, "rope_type": "default" });
-        assert_eq!(with("rope_parameters", new).unwrap().rope_theta, 5e5);
+        assert_eq!(with("rope_parameters", new).unwrap().rope.theta, 5e5);
+    }
+
+    #[test]
+    fn windows_are_where_the_family_puts_them() {
+        let windows = |changes: Value| {
+            let mut config = tiny();
+            config
+                .as_object_mut()
+                .unwrap()
+                .extend(changes.as_object().unwrap().clone());
+            Config::parse(&config, Path::new("config.json")).unwrap().windows
+        };
+        assert_eq!(windows(json!({ "sliding_window": 7 })), [None, None]);
+        let on = json!({ "use_sliding_window": true, "sliding_window": 7, "max_window_layers": 1 });
+        assert_eq!(windows(on), [None, Some(7)]);
+        let named = json!({ "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention"] });
+        assert_eq!(windows(named), [Some(4096), None]);
+        assert_eq!(windows(json!({ "model_type": "mistral" })), [Some(4096); 2]);
+        assert_eq!(
+            windows(json!({ "model_type": "mistral", "sliding_window": null })),
+            [None; 2]
+        );
     }
 
     #[test]
@@ -257,10 +401,12 @@ mod tests {
         for (key, value) in [
             ("model_type", json!("gpt2")),
             ("hidden_act", json!("gelu")),
-            ("use_sliding_window", json!(true)),
             ("layer_types", json!(["full_attention", "sliding_attention"])),
-            ("rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 })),
-            ("rope_parameters", json!({ "type": "yarn" })),
+            ("layer_types", json!(["full_attention"])),
+            ("rope_scaling", json!({ "rope_type": "dynamic", "factor": 8.0 })),
+            ("rope_scaling", json!({ "factor": 8.0 })),
+            ("rope_parameters", json!({ "type": "longrope" })),
+            ("partial_rotary_factor", json!(0.5)),
         ] {
             let error = with(key, value).unwrap_err();
             assert_eq!(error.code(), "ERR_MODEL_UNSUPPORTED", "{key}");
@@ -278,6 +424,9 @@ mod tests {
             ("head_dim", json!(5)),
             ("rms_norm_eps", json!("small")),
             ("rope_theta", json!(-1)),
+            ("rope_theta", json!(1)),
+            ("rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 })),
+            ("rope_parameters", json!({ "type": "yarn" })),
             ("vocab_size", json!(2.5)),
             ("tie_word_embeddings", json!("yes")),
         ] {

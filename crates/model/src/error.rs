@@ -20,6 +20,8 @@ pub enum Error {
     UnsafeFormat { path: PathBuf },
     #[error("tokenizer: {message}")]
     Tokenizer { message: String },
+    #[error("chat template: {message}")]
+    Template { message: String },
     #[error("{tokens} tokens, but the model reads at most {limit}; shorten the problem or its steps")]
     ContextOverflow { tokens: usize, limit: usize },
     #[error("device {device} is not available here; available: {}", available.join(", "))]
@@ -45,6 +47,7 @@ impl Error {
             Self::ModelUnsupported { .. } => "ERR_MODEL_UNSUPPORTED",
             Self::UnsafeFormat { .. } => "ERR_UNSAFE_FORMAT",
             Self::Tokenizer { .. } => "ERR_TOKENIZER",
+            Self::Template { .. } => "ERR_TEMPLATE",
             Self::ContextOverflow { .. } => "ERR_CONTEXT_OVERFLOW",
             Self::DeviceUnavailable { .. } => "ERR_DEVICE_UNAVAILABLE",
             Self::NotFinite { .. } => "ERR_NOT_FINITE",
@@ -67,7 +70,7 @@ impl Error {
                 json!({ "device": device, "available": available })
             }
             Self::NotFinite { step, .. } => json!({ "step": step }),
-            Self::Tokenizer { .. } | Self::Cancelled | Self::Internal { .. } => json!({}),
+            Self::Tokenizer { .. } | Self::Template { .. } | Self::Cancelled | Self::Internal { .. } => json!({}),
         }
     }
 }

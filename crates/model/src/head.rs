@@ -10,7 +10,8 @@ use crate::backend::{Backend, Epilogue, Linear, linear};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::profile::Activation;
+use crate::profile::{Activation, Candidates};
+use crate::tokenizer::Tokenizer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,10 +100,7 @@ pub fn detect(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> {
         return Err(unsupported(format!("more than one head: {}", all.join(", "))));
     }
     let Some(head) = found.pop() else {
-        return Err(unsupported(
-            "a language model without a score head; it is no PRM of a kind that is scored here (heads: mlp2, linear2, vhead)"
-                .into(),
-        ));
+        return language_model(checkpoint, config);
     };
     let sequence_model = config
         .architectures
@@ -110,15 +108,33 @@ pub fn detect(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> {
         .any(|name| name.contains("SequenceClassification"));
     if head.kind == HeadKind::Linear2 && sequence_model {
         return Err(unsupported(
-            "a sequence classifier: it judges whole texts, not steps".into(),
+            "a sequence classifier with two classes: it judges whole texts, not steps".into(),
         ));
     }
-    match head.kind {
-        HeadKind::Mlp2 | HeadKind::Linear2 | HeadKind::Vhead => Ok(head),
-        other => Err(unsupported(format!(
-            "a head of kind {other} ({}), which is not scored yet; scored are mlp2, linear2 and vhead",
-            head.evidence
-        ))),
+    Ok(head)
+}
+
+/// A checkpoint without a score head: its output layer may be read at candidate tokens.
+fn language_model(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> {
+    let output = output_layer(config);
+    match checkpoint.shape(output) {
+        Some(shape) => Ok(Detected {
+            kind: HeadKind::LmCandidates,
+            evidence: format!("{output} {shape:?} and no score head"),
+            tensors: BTreeSet::new(),
+        }),
+        None => Err(Error::ModelUnsupported {
+            path: checkpoint.folder().to_owned(),
+            message: "neither a score head nor an output layer (lm_head.weight): there is nothing to score with".into(),
+        }),
+    }
+}
+
+fn output_layer(config: &Config) -> &'static str {
+    if config.tied_embeddings {
+        "model.embed_tokens.weight"
+    } else {
+        "lm_head.weight"
     }
 }
 
@@ -128,23 +144,84 @@ pub struct Head<B: Backend> {
 }
 
 impl<B: Backend> Head<B> {
-    pub fn load(backend: &B, checkpoint: &Checkpoint, config: &Config, kind: HeadKind) -> Result<Self> {
+    /// `candidates` are those of the profile, which the tokenizer must know as one token each.
+    pub fn load(
+        backend: &B,
+        checkpoint: &Checkpoint,
+        config: &Config,
+        kind: HeadKind,
+        candidates: Option<&Candidates>,
+        tokenizer: &Tokenizer,
+    ) -> Result<Self> {
         let hidden = config.hidden_size;
         let names: &[(&str, usize)] = match kind {
             HeadKind::Mlp2 => &[("score.0", hidden), ("score.2", 2)],
+            HeadKind::Mlp1 => &[("score.0", hidden), ("score.2", 1)],
             HeadKind::Linear2 => &[("score", 2)],
+            HeadKind::Linear1 => &[("score", 1)],
             HeadKind::Vhead => &[("v_head.summary", 1)],
-            other => {
+            HeadKind::Linear3 => &[("score_head", 3)],
+            HeadKind::LmCandidates => return Self::candidates(backend, checkpoint, config, candidates, tokenizer),
+            HeadKind::Implicit | HeadKind::Generative => {
                 return Err(Error::Internal {
-                    message: format!("no weights are known for the head {other}"),
+                    message: format!("no weights are known for the head {kind}"),
                 });
             }
         };
-        let layers = names
-            .iter()
-            .map(|&(name, outputs)| linear(backend, checkpoint, name, outputs, hidden, true));
+        // Classifiers of whole sequences have no bias, and ReasonEval's config says whether it has one.
+        let may_lack_bias = matches!(kind, HeadKind::Linear1 | HeadKind::Linear3);
+        let layers = names.iter().map(|&(name, outputs)| {
+            let bias = !may_lack_bias || checkpoint.shape(&format!("{name}.bias")).is_some();
+            linear(backend, checkpoint, name, outputs, hidden, bias)
+        });
         Ok(Self {
             layers: layers.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The rows of the output layer that matter: [negative, positive], or the mean of all.
+    fn candidates(
+        backend: &B,
+        checkpoint: &Checkpoint,
+        config: &Config,
+        candidates: Option<&Candidates>,
+        tokenizer: &Tokenizer,
+    ) -> Result<Self> {
+        let (rows, hidden) = (config.vocab_size, config.hidden_size);
+        let table = checkpoint.read(output_layer(config), &[rows, hidden])?;
+        let row = |id: u32| table[id as usize * hidden..][..hidden].iter().copied();
+        let values: Vec<f32> = match candidates {
+            Some(Candidates::Pair { positive, negative }) => {
+                let (positive, negative) = (one_token(tokenizer, positive)?, one_token(tokenizer, negative)?);
+                if positive == negative {
+                    return Err(Error::Tokenizer {
+                        message: format!("both candidates are token {positive}"),
+                    });
+                }
+                row(negative).chain(row(positive)).collect()
+            }
+            Some(Candidates::Mean) => {
+                let mut sums = vec![0f64; hidden];
+                for row in table.chunks_exact(hidden) {
+                    sums.iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, value)| *sum += f64::from(*value));
+                }
+                sums.into_iter().map(|sum| (sum / rows as f64) as f32).collect()
+            }
+            None => {
+                return Err(Error::InvalidArgument {
+                    argument: "profile".into(),
+                    message: "the head lm-candidates needs candidates".into(),
+                });
+            }
+        };
+        let outputs = values.len() / hidden;
+        Ok(Self {
+            layers: vec![Linear {
+                weight: backend.weight(values, &[outputs, hidden])?,
+                bias: None,
+            }],
         })
     }
 
@@ -159,11 +236,29 @@ impl<B: Backend> Head<B> {
     }
 }
 
+fn one_token(tokenizer: &Tokenizer, text: &str) -> Result<u32> {
+    match tokenizer.encode(text)?.as_slice() {
+        [id] => Ok(*id),
+        ids => Err(Error::Tokenizer {
+            message: format!(
+                "the candidate {text:?} must be one token, and here it is {}: {ids:?}",
+                ids.len()
+            ),
+        }),
+    }
+}
+
 impl Activation {
-    /// One row of head outputs → the score. The number of outputs must fit: two for a softmax, else one.
+    /// One row of head outputs → the score. The number of outputs must fit, or it is an error.
     pub fn score(self, logits: &[f32]) -> Result<f32> {
         match (self, logits) {
             (Self::Softmax, [zero, one]) => Ok(sigmoid(one - zero)),
+            (Self::Difference, [zero, one]) => Ok(((one - zero) / 2.0).tanh()),
+            (Self::Validity, [negative, neutral, positive]) => {
+                let most = neutral.max(*positive);
+                let right = most + ((neutral - most).exp() + (positive - most).exp()).ln();
+                Ok(sigmoid(right - negative))
+            }
             (Self::Sigmoid, [value]) => Ok(sigmoid(*value)),
             (Self::Tanh, [value]) => Ok(value.tanh()),
             (Self::None, [value]) => Ok(*value),
@@ -200,6 +295,7 @@ mod tests {
     fn outputs_of_another_width_never_become_a_score() {
         for logits in [&[][..], &[1.0, 2.0, 3.0], &[0.0; 1000]] {
             assert!(Activation::Softmax.score(logits).is_err());
+            assert!(Activation::Difference.score(logits).is_err());
             assert!(Activation::Sigmoid.score(logits).is_err());
         }
         assert!(Activation::Sigmoid.score(&[1.0, 2.0]).is_err());
@@ -212,6 +308,15 @@ mod tests {
             let expected = eb / (ea + eb);
             let score = f64::from(Activation::Softmax.score(&[a, b]).unwrap());
             prop_assert!((score - expected).abs() < 1e-6);
+            let difference = f64::from(Activation::Difference.score(&[a, b]).unwrap());
+            prop_assert!((difference - (eb - ea) / (ea + eb)).abs() < 1e-6);
+        }
+
+        #[test]
+        fn validity_agrees_with_its_definition(a in -30f32..30.0, b in -30f32..30.0, c in -30f32..30.0) {
+            let [ea, eb, ec] = [a, b, c].map(|x| f64::from(x).exp());
+            let score = f64::from(Activation::Validity.score(&[a, b, c]).unwrap());
+            prop_assert!((score - (eb + ec) / (ea + eb + ec)).abs() < 1e-6);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Computes: a checkpoint and a trace become step scores. Knows nothing of search or of Node.
 //!
-//! The way of the data: [`checkpoint`] (folder → tensors) and [`config`] (its shape), [`profile`] (how the family is
-//! read), [`tokenizer`] and [`prompt`] (trace → ids and read positions), [`backbone`] over a [`backend`] (ids → hidden
+//! The way of the data: [`checkpoint`] (folder → tensors) and [`config`] (its shape), [`profile`] (how a family is read)
+//! and [`choose`] (which family it is), [`tokenizer`], [`template`] and [`prompt`] (trace → ids and read positions), [`backbone`] over a [`backend`] (ids → hidden
 //! states), [`head`] (hidden states → scores), all held together by [`prm`].
 
 pub mod backbone;
 pub mod backend;
 pub mod candle;
 pub mod checkpoint;
+pub mod choose;
 pub mod config;
 pub mod device;
 pub mod error;
@@ -15,11 +16,13 @@ pub mod head;
 pub mod prm;
 pub mod profile;
 pub mod prompt;
+pub mod rope;
+pub mod template;
 pub mod tokenizer;
 
 pub use error::{Error, Result};
 pub use prm::Prm;
-pub use prompt::Trace;
+pub use prompt::{Overflow, Trace};
 
 // candle's matmul: named here so that its AVX-512 kernels are compiled in.
 use gemm as _;

@@ -8,17 +8,18 @@ use crate::backbone::{Backbone, Batch, refuse_unknown};
 use crate::backend::Backend;
 use crate::candle::Candle;
 use crate::checkpoint::{Checkpoint, read_json};
+use crate::choose::{self, ProfileChoice};
 use crate::config::Config;
 use crate::device::{self, Choice};
 use crate::error::{Error, Result};
 use crate::head::{self, Head};
-use crate::profile::{Profile, ProfileChoice};
-use crate::prompt::{self, Prompt, Trace};
-use crate::tokenizer::Tokenizer;
+use crate::profile::Profile;
+use crate::prompt::{Encoder, Prompt, Trace};
+use crate::tokenizer::{self, Tokenizer};
 
 pub struct Prm {
     forward: Box<dyn Forward>,
-    tokenizer: Tokenizer,
+    encoder: Encoder,
     facts: Facts,
 }
 
@@ -29,6 +30,8 @@ pub struct Facts {
     pub family: &'static str,
     pub architectures: Vec<String>,
     pub profile: Profile,
+    /// The ids of the profile's separator.
+    pub separator_ids: Vec<u32>,
     pub evidence: String,
     /// Of the backbone and the head.
     pub parameters: usize,
@@ -43,7 +46,7 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
     pub scores: Vec<f32>,
-    /// As the head gave them: one or two numbers a step.
+    /// As the head gave them: one to three numbers a step.
     pub logits: Vec<Vec<f32>>,
 }
 
@@ -70,36 +73,51 @@ impl Prm {
     /// where there is one. What the caller chooses wins over surefoot.json, which wins over what is detected.
     pub fn load(folder: &Path, device: Choice, choice: &ProfileChoice) -> Result<Self> {
         let device = device::open(device)?;
+        let hub_id = choose::hub_id(folder);
+        let choice = choice.over(&ProfileChoice::of_folder(folder)?);
+        choose::refuse_known(folder, hub_id.as_deref(), &choice)?;
         let checkpoint = Checkpoint::open(folder)?;
         let config_path = folder.join("config.json");
-        let config = Config::parse(&read_json(&config_path)?, &config_path)?;
+        let config_json = read_json(&config_path)?;
+        let config = Config::parse(&config_json, &config_path)?;
         let detected = head::detect(&checkpoint, &config)?;
         refuse_unknown(&checkpoint, &config, &detected.tensors)?;
-        let profile = Profile::choose(detected.kind, &choice.over(&ProfileChoice::of_folder(folder)?))?;
+        let chosen = choose::choose(detected.kind, &config, &config_json, hub_id.as_deref(), &choice)?;
+        let profile = chosen.profile;
         let tokenizer = Tokenizer::open(folder, config.vocab_size)?;
-        prompt::check_tokens(&profile, &tokenizer)?;
         let name = device::name(&device);
         let backend = Candle::new(device);
         let forward = On {
+            head: Head::load(
+                &backend,
+                &checkpoint,
+                &config,
+                detected.kind,
+                profile.candidates.as_ref(),
+                &tokenizer,
+            )?,
             backbone: Backbone::load(&backend, &checkpoint, &config)?,
-            head: Head::load(&backend, &checkpoint, &config, detected.kind)?,
             backend,
         };
+        let limit = profile
+            .max_length
+            .map_or(config.max_positions, |length| length.min(config.max_positions));
+        let template = tokenizer::chat_template(folder)?;
+        let encoder = Encoder::new(profile.clone(), tokenizer, template.as_deref(), limit)?;
         let facts = Facts {
             family: config.family.name(),
-            evidence: detected.evidence,
+            evidence: format!("{}; {}", detected.evidence, chosen.evidence),
             parameters: checkpoint.parameters(checkpoint.names().filter(|name| *name != "lm_head.weight")),
             dtype: checkpoint.dtypes().join("+"),
             device: name,
-            context: profile
-                .max_length
-                .map_or(config.max_positions, |length| length.min(config.max_positions)),
+            context: limit,
+            separator_ids: encoder.separator().to_vec(),
             architectures: config.architectures,
             profile,
         };
         Ok(Self {
             forward: Box::new(forward),
-            tokenizer,
+            encoder,
             facts,
         })
     }
@@ -110,17 +128,21 @@ impl Prm {
 
     /// Token ids and read positions of a trace.
     pub fn encode(&self, trace: &Trace) -> Result<Prompt> {
-        prompt::encode(trace, &self.facts.profile, &self.tokenizer, self.facts.context)
+        self.encoder.encode(trace)
     }
 
     /// Scores prompts together. A prompt whose scores are not finite fails alone; any other error fails all.
     pub fn score(&self, prompts: &[&Prompt], cancelled: &dyn Fn() -> bool) -> Result<Vec<Result<Scored>>> {
-        let batch = Batch::new(prompts.iter().map(|prompt| prompt.ids.as_slice()));
-        let reads: Vec<usize> = prompts
+        let sequences = prompts
             .iter()
-            .zip(&batch.sequences)
-            .flat_map(|(prompt, rows)| prompt.reads.iter().map(|read| rows.start + read))
-            .collect();
+            .flat_map(|prompt| prompt.sequences.iter().map(|rows| &prompt.ids[rows.clone()]));
+        let batch = Batch::new(sequences);
+        let mut reads = Vec::new();
+        let mut start = 0;
+        for prompt in prompts {
+            reads.extend(prompt.reads.iter().map(|read| start + read));
+            start += prompt.ids.len();
+        }
         let mut rows = self.forward.logits(&batch, &reads, cancelled)?.into_iter();
         let results = prompts.iter().map(|prompt| {
             let logits: Vec<_> = rows.by_ref().take(prompt.reads.len()).collect();

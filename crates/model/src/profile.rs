@@ -1,69 +1,196 @@
-//! A profile says how one family of PRM checkpoints is prompted, tokenised and read. It is data: a new family is a
-//! record here and a fixture. Sources: the model cards and loaders named at each record.
+//! A profile says how one family of PRM checkpoints is prompted, tokenised and read. It is data: a new family is one
+//! record of profiles.json and a fixture.
 
-use std::path::Path;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::read_json;
-use crate::error::{Error, Result};
 use crate::head::HeadKind;
 
 /// How one family of checkpoints is prompted, tokenised and read.
+///
+/// The tokens come from `chat` or else `prompt`, then the steps, then `suffix`; where a turn of `chat` holds the mark
+/// `steps`, or there are turns per step, the steps and the suffix stand inside the chat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Profile {
     pub name: String,
+    /// Where the recipe is written down.
+    pub source: String,
+    /// What about the recipe is not certain.
+    #[serde(default)]
+    pub caveat: Option<String>,
+    /// Hub ids of the family; `*` stands for any text.
+    #[serde(default)]
+    pub hub: Vec<String>,
+    /// Keys that only this family's config.json has.
+    #[serde(default)]
+    pub config_keys: Vec<String>,
+    /// Architectures that it may claim by default; empty: any.
+    #[serde(default)]
+    pub architectures: Vec<String>,
+    /// Whether it reads every checkpoint with its head that no other evidence names.
+    #[serde(default)]
+    pub by_default: bool,
     pub head: HeadKind,
-    /// What stands before the first step. Each segment is tokenised alone.
-    pub prompt: Vec<Segment>,
-    /// Follows every step; the step's score is read at its last token.
-    pub separator: Separator,
-    /// What stands after the last separator. It changes no score.
-    pub suffix: Vec<Segment>,
-    /// The system text for `{system}`, unless the trace brings its own.
-    pub system: String,
-    /// A solution given as one text is split into steps here.
-    pub split: String,
-    /// What becomes of a line break inside a step.
-    pub line_break: LineBreak,
+    /// Of the head `lm-candidates`.
+    #[serde(default)]
+    pub candidates: Option<Candidates>,
     pub activation: Activation,
+    #[serde(default)]
+    pub chat: Option<Chat>,
+    /// What stands before the first step, without a chat.
+    #[serde(default)]
+    pub prompt: Vec<Segment>,
+    /// What stands for each step.
+    #[serde(default)]
+    pub step: Vec<Segment>,
+    /// What stands between two steps.
+    #[serde(default)]
+    pub between: Vec<Segment>,
+    /// What stands after the last step.
+    #[serde(default)]
+    pub suffix: Vec<Segment>,
+    pub separator: Separator,
+    #[serde(default)]
+    pub passes: Passes,
+    /// What `{opening}` stands for in the first step.
+    #[serde(default)]
+    pub opening: String,
+    /// Put before a step that does not begin with "Step" itself; `{index}` counts from 1.
+    #[serde(default)]
+    pub numbering: Option<String>,
+    /// Whether blanks at the ends of a step are cut.
+    #[serde(default)]
+    pub trim: bool,
+    /// What becomes of a line break inside a step.
+    #[serde(default)]
+    pub line_break: LineBreak,
+    /// The system text for `{system}`, unless the trace brings its own.
+    #[serde(default)]
+    pub system: String,
+    /// A solution given as one text is split into steps here; null: an outcome model, which reads it whole.
+    pub split: Option<String>,
     pub semantics: Semantics,
+    pub labels: Labels,
     /// A score below it marks a weak step.
     pub threshold: Option<f64>,
     /// Tokens, where the family was trained on fewer than its backbone allows.
+    #[serde(default)]
     pub max_length: Option<usize>,
     pub aggregate: Aggregate,
 }
 
 /// A piece of the prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(untagged)]
 pub enum Segment {
-    /// A special token by name.
-    Special(String),
-    /// The tokenizer's BOS token: `optional` where it is left out when the tokenizer names none.
-    Bos { optional: bool },
-    /// Text with the placeholders `{problem}` and `{system}`.
+    /// With the placeholders `{problem}`, `{system}`, `{step}`, `{index}` and `{opening}`. Neighbouring texts are
+    /// tokenised together.
     Text(String),
+    Special(Special),
+    Mark(Mark),
+}
+
+/// A token of the vocabulary by its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Special {
+    pub token: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    pub mark: MarkKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MarkKind {
+    /// The tokenizer's BOS token, which must be named.
+    Bos,
+    /// The same, left out where the tokenizer names none.
+    OptionalBos,
+    Eos,
+    /// The texts before and after are tokenised apart.
+    Cut,
+    /// The profile's separator.
+    Separator,
+    /// All steps with what stands between them, and the suffix.
+    Steps,
+    /// A score is read at the last token so far.
+    Read,
+    /// At the token before the last so far.
+    ReadPrevious,
+    /// At the next token.
+    ReadNext,
+}
+
+/// Turns of a conversation, rendered by the checkpoint's own chat template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Chat {
+    #[serde(default)]
+    pub turns: Vec<Turn>,
+    /// Repeated for every step, after `turns`.
+    #[serde(default)]
+    pub per_step: Vec<Turn>,
+    #[serde(default)]
+    pub generation_prompt: bool,
+    /// For checkpoints without a template: one of profiles.json by name, or a template.
+    #[serde(default)]
+    pub template: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    pub role: String,
+    pub content: Vec<Segment>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Separator {
+    None,
     /// A special token by name.
     Special(String),
-    /// All tokens of a text.
+    /// All tokens of a text, which is tokenised alone.
     Text(String),
-    /// The last token of a text.
+    /// The last token of a text that is tokenised alone.
     LastTokenOf(String),
+    /// A text that is tokenised together with its neighbours.
+    Joint(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The tokens of the vocabulary that the language model's head is read at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Candidates {
+    /// Two texts of one token each.
+    Pair { positive: String, negative: String },
+    /// The mean over the whole vocabulary.
+    Mean,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Passes {
+    #[default]
+    One,
+    /// Each step is scored by a sequence of its own that ends with it.
+    PerPrefix,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LineBreak {
+    #[default]
     Keep,
     Blank,
+    /// Several in a row become one.
+    Single,
 }
 
 /// From the head's outputs to a score.
@@ -72,6 +199,10 @@ pub enum LineBreak {
 pub enum Activation {
     /// The second of two outputs' softmax.
     Softmax,
+    /// The second less the first of two outputs' softmax.
+    Difference,
+    /// The sum of the last two of three outputs' softmax (neutral and positive).
+    Validity,
     Sigmoid,
     Tanh,
     None,
@@ -85,8 +216,22 @@ pub enum Semantics {
     Probability,
     /// The expected success of a solution that goes on from here.
     Value,
-    /// Unbounded; only differences have a meaning.
+    /// No probability; only comparisons have a meaning.
     Reward,
+}
+
+/// How the labels of the training were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Labels {
+    Humans,
+    /// The share of rollouts from the step that end right.
+    Rollouts,
+    /// Several judges that agree.
+    Consensus,
+    /// Whole solutions that were compared.
+    Preferences,
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -101,194 +246,50 @@ pub enum Aggregate {
     Softmin,
 }
 
-/// What a caller may change of a detected profile: a checkpoint of a known family with another separator, say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProfileChoice {
-    /// The profile to use instead of the detected one.
-    pub name: Option<String>,
-    /// The text between two steps, for profiles with a textual separator.
-    pub separator: Option<String>,
-    pub split: Option<String>,
-    pub system: Option<String>,
-    pub aggregate: Option<Aggregate>,
+/// Checkpoints that are recognised and not scored, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Refusal {
+    pub(crate) hub: Vec<String>,
+    pub(crate) why: String,
 }
 
-impl ProfileChoice {
-    /// What the folder's surefoot.json chooses, if there is one.
-    pub fn of_folder(folder: &Path) -> Result<Self> {
-        let path = folder.join("surefoot.json");
-        if !path.is_file() {
-            return Ok(Self::default());
-        }
-        serde_json::from_value(read_json(&path)?).map_err(|error| Error::ModelInvalid {
-            path,
-            message: error.to_string(),
-        })
-    }
-
-    /// This choice, and `under` where it chooses nothing.
-    #[must_use]
-    pub fn over(&self, under: &Self) -> Self {
-        let text = |over: &Option<String>, under: &Option<String>| over.clone().or_else(|| under.clone());
-        Self {
-            name: text(&self.name, &under.name),
-            separator: text(&self.separator, &under.separator),
-            split: text(&self.split, &under.split),
-            system: text(&self.system, &under.system),
-            aggregate: self.aggregate.or(under.aggregate),
-        }
-    }
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Book {
+    pub(crate) profiles: Vec<Profile>,
+    pub(crate) templates: std::collections::BTreeMap<String, String>,
+    pub(crate) refused: Vec<Refusal>,
 }
+
+/// profiles.json.
+#[allow(clippy::expect_used)]
+pub(crate) static BOOK: LazyLock<Book> =
+    LazyLock::new(|| serde_json::from_str(include_str!("profiles.json")).expect("profiles.json fits Book"));
 
 impl Profile {
     /// Every profile there is.
-    pub fn all() -> Vec<Self> {
-        vec![qwen_prm(), trl(), skywork()]
+    pub fn all() -> &'static [Self] {
+        &BOOK.profiles
     }
 
-    /// The profile for a detected head, changed as the caller chose.
-    pub fn choose(head: HeadKind, choice: &ProfileChoice) -> Result<Self> {
-        let mut profile = match &choice.name {
-            Some(name) => Self::named(name)?,
-            None => Self::all()
-                .into_iter()
-                .find(|profile| profile.head == head)
-                .ok_or_else(|| invalid("profile", format!("no profile reads the head {head}")))?,
-        };
-        if profile.head != head {
-            let message = format!(
-                "{:?} reads the head {}, the checkpoint has {head}",
-                profile.name, profile.head
-            );
-            return Err(invalid("profile", message));
-        }
-        if let Some(separator) = &choice.separator {
-            match &mut profile.separator {
-                Separator::Text(text) | Separator::LastTokenOf(text) if !separator.is_empty() => {
-                    text.clone_from(separator);
-                }
-                _ => {
-                    return Err(invalid(
-                        "separator",
-                        format!("{separator:?} does not fit {:?}", profile.name),
-                    ));
-                }
-            }
-            profile.split.clone_from(separator);
-        }
-        if let Some(split) = &choice.split {
-            if split.is_empty() {
-                return Err(invalid("split", "must not be empty".into()));
-            }
-            profile.split.clone_from(split);
-        }
-        if let Some(system) = &choice.system {
-            profile.system.clone_from(system);
-        }
-        profile.aggregate = choice.aggregate.unwrap_or(profile.aggregate);
-        Ok(profile)
-    }
-
-    fn named(name: &str) -> Result<Self> {
-        let all = Self::all();
-        let names: Vec<_> = all.iter().map(|profile| profile.name.clone()).collect();
-        all.into_iter()
-            .find(|profile| profile.name == name)
-            .ok_or_else(|| invalid("profile", format!("{name:?} is none of {}", names.join(", "))))
+    pub fn named(name: &str) -> Option<&'static Self> {
+        Self::all().iter().find(|profile| profile.name == name)
     }
 
     /// Whether the prompt has a place for a system text.
     pub fn takes_system(&self) -> bool {
-        self.prompt
+        let turns = self
+            .chat
             .iter()
-            .any(|segment| matches!(segment, Segment::Text(text) if text.contains("{system}")))
+            .flat_map(|chat| chat.turns.iter().chain(&chat.per_step));
+        let mut segments = self.prompt.iter().chain(turns.flat_map(|turn| &turn.content));
+        segments.any(|segment| matches!(segment, Segment::Text(text) if text.contains("{system}")))
     }
-}
 
-fn invalid(argument: &str, message: String) -> Error {
-    Error::InvalidArgument {
-        argument: argument.into(),
-        message,
-    }
-}
-
-fn special(token: &str) -> Segment {
-    Segment::Special(token.into())
-}
-
-fn text(text: &str) -> Segment {
-    Segment::Text(text.into())
-}
-
-/// Qwen2.5-Math-PRM-7B and -72B, Qwen2.5-Math-7B-PRM800K: ChatML, `<extra_0>` after every step, labels by consensus of
-/// rollouts and a judge. Source: the model card of Qwen/Qwen2.5-Math-PRM-7B.
-fn qwen_prm() -> Profile {
-    Profile {
-        name: "qwen-prm".into(),
-        head: HeadKind::Mlp2,
-        prompt: vec![
-            special("<|im_start|>"),
-            text("system\n{system}"),
-            special("<|im_end|>"),
-            text("\n"),
-            special("<|im_start|>"),
-            text("user\n{problem}"),
-            special("<|im_end|>"),
-            text("\n"),
-            special("<|im_start|>"),
-            text("assistant\n"),
-        ],
-        separator: Separator::Special("<extra_0>".into()),
-        suffix: vec![special("<|im_end|>"), text("\n")],
-        system: r"Please reason step by step, and put your final answer within \boxed{}.".into(),
-        split: "\n\n".into(),
-        line_break: LineBreak::Keep,
-        activation: Activation::Softmax,
-        semantics: Semantics::Probability,
-        threshold: Some(0.5),
-        max_length: Some(4096),
-        aggregate: Aggregate::Product,
-    }
-}
-
-/// What TRL's PRMTrainer (until 1.13) makes: the bare problem, each step tokenised alone and followed by a line break.
-/// How the labels were made is not known, so the aggregate is the careful one. Source: trl/experimental/prm.
-fn trl() -> Profile {
-    Profile {
-        name: "trl".into(),
-        head: HeadKind::Linear2,
-        prompt: vec![Segment::Bos { optional: true }, text("{problem}")],
-        separator: Separator::Text("\n".into()),
-        suffix: vec![],
-        system: String::new(),
-        split: "\n".into(),
-        line_break: LineBreak::Keep,
-        activation: Activation::Softmax,
-        semantics: Semantics::Probability,
-        threshold: Some(0.5),
-        max_length: None,
-        aggregate: Aggregate::Min,
-    }
-}
-
-/// Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B: lines, each followed by one line break token, under a value head.
-/// A line break inside a step becomes a blank, so that each step has one flag. Source: SkyworkAI/skywork-o1-prm-inference.
-fn skywork() -> Profile {
-    Profile {
-        name: "skywork".into(),
-        head: HeadKind::Vhead,
-        prompt: vec![Segment::Bos { optional: false }, text("{problem}\n")],
-        separator: Separator::LastTokenOf("\n".into()),
-        suffix: vec![],
-        system: String::new(),
-        split: "\n".into(),
-        line_break: LineBreak::Blank,
-        activation: Activation::Sigmoid,
-        semantics: Semantics::Value,
-        threshold: Some(0.5),
-        max_length: Some(4096),
-        aggregate: Aggregate::Last,
+    /// Whether it scores a whole solution and not its steps.
+    pub fn reads_outcomes(&self) -> bool {
+        self.split.is_none()
     }
 }
 
@@ -299,46 +300,24 @@ mod tests {
     #[test]
     fn the_system_text_of_qwen_keeps_its_backslash() {
         let expected = b"Please reason step by step, and put your final answer within \\boxed{}.";
-        assert_eq!(qwen_prm().system.as_bytes(), expected);
+        assert_eq!(Profile::named("qwen-prm").unwrap().system.as_bytes(), expected);
     }
 
     #[test]
     fn a_profile_survives_json() {
         for profile in Profile::all() {
-            let json = serde_json::to_string(&profile).unwrap();
-            assert_eq!(serde_json::from_str::<Profile>(&json).unwrap(), profile);
+            let json = serde_json::to_string(profile).unwrap();
+            assert_eq!(&serde_json::from_str::<Profile>(&json).unwrap(), profile);
         }
     }
 
     #[test]
-    fn a_choice_changes_what_it_names() {
-        let choice = ProfileChoice {
-            separator: Some("\n\n".into()),
-            ..ProfileChoice::default()
-        };
-        let profile = Profile::choose(HeadKind::Linear2, &choice).unwrap();
-        assert_eq!(profile.separator, Separator::Text("\n\n".into()));
-        assert_eq!(profile.split, "\n\n");
-    }
-
-    #[test]
-    fn a_choice_that_does_not_fit_is_refused() {
-        let named = |name: &str| ProfileChoice {
-            name: Some(name.into()),
-            ..ProfileChoice::default()
-        };
-        let separator = ProfileChoice {
-            separator: Some("\n".into()),
-            ..ProfileChoice::default()
-        };
-        for (head, choice) in [
-            (HeadKind::Mlp2, named("trl")),
-            (HeadKind::Mlp2, named("nobody")),
-            (HeadKind::Mlp2, separator),
-            (HeadKind::Linear3, ProfileChoice::default()),
-        ] {
-            let error = Profile::choose(head, &choice).unwrap_err();
-            assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
+    fn each_head_has_one_default_at_most() {
+        for profile in Profile::all().iter().filter(|profile| profile.by_default) {
+            let others = Profile::all()
+                .iter()
+                .filter(|other| other.by_default && other.head == profile.head);
+            assert_eq!(others.count(), 1, "{}", profile.name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! tokenizer.json → ids. Text from users is never searched for special tokens; those enter by name only.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
@@ -10,6 +11,9 @@ use crate::error::{Error, Result};
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     bos_token: Option<String>,
+    eos_token: Option<String>,
+    /// By name, with their ids.
+    special_tokens: Vec<(String, u32)>,
     /// Rows of the embedding table: every id must be smaller.
     vocab_size: usize,
 }
@@ -38,9 +42,13 @@ impl Tokenizer {
                 message: format!("{words} tokens, but the model embeds {vocab_size}: not this model's tokenizer"),
             });
         }
+        let added = inner.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special);
         Ok(Self {
+            special_tokens: special.map(|(id, token)| (token.content.clone(), *id)).collect(),
             inner,
-            bos_token: bos_token(folder)?,
+            bos_token: named_token(folder, "bos_token")?,
+            eos_token: named_token(folder, "eos_token")?,
             vocab_size,
         })
     }
@@ -53,6 +61,16 @@ impl Tokenizer {
             Some(id) => Err(self.beyond(*id)),
             None => Ok(ids.to_vec()),
         }
+    }
+
+    /// [`Tokenizer::encode`], and for each token the bytes of the text that it stands for.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
+        let encoding = self.inner.encode(text, false).map_err(failed)?;
+        if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= self.vocab_size) {
+            return Err(self.beyond(*id));
+        }
+        let ranges = encoding.get_offsets().iter().map(|&(start, end)| start..end);
+        Ok((encoding.get_ids().to_vec(), ranges.collect()))
     }
 
     /// The id of a special token by its name.
@@ -71,6 +89,23 @@ impl Tokenizer {
         self.bos_token.as_deref().map(|token| self.special(token)).transpose()
     }
 
+    /// The same for the token that ends one.
+    pub fn eos(&self) -> Result<Option<u32>> {
+        self.eos_token.as_deref().map(|token| self.special(token)).transpose()
+    }
+
+    pub fn bos_token(&self) -> Option<&str> {
+        self.bos_token.as_deref()
+    }
+
+    pub fn eos_token(&self) -> Option<&str> {
+        self.eos_token.as_deref()
+    }
+
+    pub fn special_tokens(&self) -> &[(String, u32)] {
+        &self.special_tokens
+    }
+
     fn beyond(&self, id: u32) -> Error {
         Error::Tokenizer {
             message: format!(
@@ -87,22 +122,54 @@ fn failed(error: tokenizers::Error) -> Error {
     }
 }
 
-/// `bos_token` is a string or an object with `content`; null and absent mean that there is none.
-fn bos_token(folder: &Path) -> Result<Option<String>> {
+/// A token of tokenizer_config.json is a string or an object with `content`; null and absent mean that there is none.
+fn named_token(folder: &Path, name: &str) -> Result<Option<String>> {
     let path = folder.join("tokenizer_config.json");
     if !path.is_file() {
         return Ok(None);
     }
     let config = read_json(&path)?;
-    match &config["bos_token"] {
+    match &config[name] {
         Value::Null => Ok(None),
         Value::String(token) => Ok(Some(token.clone())),
         object => match object["content"].as_str() {
             Some(token) => Ok(Some(token.to_owned())),
             None => Err(Error::ModelInvalid {
                 path,
-                message: format!("bos_token is {object}, not a string"),
+                message: format!("{name} is {object}, not a string"),
             }),
         },
+    }
+}
+
+/// The chat template of a folder: chat_template.jinja, else that of tokenizer_config.json (the one named `default`
+/// where there are several).
+pub fn chat_template(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join("chat_template.jinja");
+    if path.is_file() {
+        let text = String::from_utf8(read_limited(&path)?);
+        return text.map(Some).map_err(|error| Error::ModelInvalid {
+            path,
+            message: error.to_string(),
+        });
+    }
+    let path = folder.join("tokenizer_config.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let config = read_json(&path)?;
+    match &config["chat_template"] {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        Value::Array(named) => {
+            let default = named.iter().find(|template| template["name"] == "default");
+            Ok(default
+                .and_then(|template| template["template"].as_str())
+                .map(str::to_owned))
+        }
+        other => Err(Error::ModelInvalid {
+            path,
+            message: format!("chat_template is {other}, not a text"),
+        }),
     }
 }

@@ -8,13 +8,13 @@ use surefoot_model::backbone::{Backbone, Batch};
 use surefoot_model::backend::{Backend, Epilogue, Linear, linear};
 use surefoot_model::candle::Candle;
 use surefoot_model::checkpoint::{Checkpoint, read_json};
+use surefoot_model::choose::ProfileChoice;
 use surefoot_model::config::Config;
 use surefoot_model::device::Choice;
-use surefoot_model::head::HeadKind;
-use surefoot_model::profile::{Profile, ProfileChoice};
-use surefoot_model::prompt::{self, Prompt};
+use surefoot_model::profile::Profile;
+use surefoot_model::prompt::{Encoder, Prompt};
 use surefoot_model::tokenizer::Tokenizer;
-use surefoot_model::{Prm, Trace};
+use surefoot_model::{Overflow, Prm, Trace};
 
 const CHECKPOINTS: [&str; 6] = [
     "qwen2-mlp2",
@@ -58,6 +58,7 @@ fn trace(case: &Value) -> Trace {
         problem: case["problem"].as_str().unwrap().into(),
         steps: serde_json::from_value(case["steps"].clone()).unwrap(),
         system: None,
+        overflow: Overflow::Refuse,
     }
 }
 
@@ -70,9 +71,9 @@ fn cases(name: &str) -> Vec<(Prm, Vec<Value>)> {
     separators.sort();
     separators.dedup();
     let groups = separators.into_iter().map(|separator| {
-        let choice = ProfileChoice {
-            separator: separator.map(str::to_owned),
-            ..ProfileChoice::default()
+        let choice = match separator {
+            Some(separator) => ProfileChoice::default().with("separator", separator),
+            None => ProfileChoice::default(),
         };
         let model = Prm::load(&fixture(name), Choice::Cpu, &choice).unwrap();
         let cases = all.iter().filter(|case| case["separator"].as_str() == separator);
@@ -240,7 +241,7 @@ fn the_tokenizer_of_qwen_gives_the_ids_of_transformers() {
     let tokenizer = Tokenizer::open(&folder, 152_064).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(tokenizer.special("<extra_0>").unwrap(), 151_651);
-    check_qwen_lines(&tokenizer, &shared);
+    check_qwen_lines(tokenizer, &shared);
 }
 
 /// The PRMs' tokenizer: `<extra_0>` in the place of `<|quad_end|>`.
@@ -292,7 +293,7 @@ impl LanguageModel {
 }
 
 /// Lines, and whole prompts, of real mathematics.
-fn check_qwen_lines(tokenizer: &Tokenizer, shared: &Path) {
+fn check_qwen_lines(tokenizer: Tokenizer, shared: &Path) {
     let expected = read_json(&fixture("qwen2_5-tokenizer.json")).unwrap();
     let lines = expected["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 200);
@@ -303,9 +304,10 @@ fn check_qwen_lines(tokenizer: &Tokenizer, shared: &Path) {
         };
         assert_eq!(tokenizer.encode(&text).unwrap(), ids::<u32>(&line["ids"]), "{text}");
     }
-    let profile = Profile::choose(HeadKind::Mlp2, &ProfileChoice::default()).unwrap();
+    let profile = Profile::named("qwen-prm").unwrap().clone();
+    let encoder = Encoder::new(profile, tokenizer, None, 4096).unwrap();
     for case in expected["prompts"].as_array().unwrap() {
-        let prompt = prompt::encode(&trace(case), &profile, tokenizer, 4096).unwrap();
+        let prompt = encoder.encode(&trace(case)).unwrap();
         assert_eq!(prompt.ids, ids::<u32>(&case["ids"]));
         assert_eq!(prompt.reads, ids::<usize>(&case["reads"]));
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use napi::bindgen_prelude::{AsyncTask, Env, Result as NapiResult, Task};
 use napi_derive::napi;
 use surefoot_engine::{Event, Job, guarded};
-use surefoot_model::{Error, Result, Trace};
+use surefoot_model::{Error, Overflow, Result, Trace};
 
 /// An error as data.
 #[napi(object)]
@@ -110,6 +110,7 @@ pub struct Done {
     pub id: f64,
     pub scores: Option<Vec<f64>>,
     pub tokens: Option<u32>,
+    pub truncated: Option<u32>,
     pub failure: Option<Failure>,
 }
 
@@ -121,12 +122,14 @@ impl From<Event> for Done {
                 id,
                 scores: Some(outcome.scores.into_iter().map(f64::from).collect()),
                 tokens: Some(outcome.tokens as u32),
+                truncated: Some(outcome.truncated as u32),
                 failure: None,
             },
             Err(error) => Self {
                 id,
                 scores: None,
                 tokens: None,
+                truncated: None,
                 failure: Some(error.into()),
             },
         }
@@ -147,7 +150,7 @@ impl Engine {
         Self { shared: Arc::default() }
     }
 
-    /// Queues a trace and returns the job's id.
+    /// Queues a trace and returns the job's id. `truncate`: a trace that is too long loses its first tokens.
     #[napi(catch_unwind)]
     pub fn submit(
         &self,
@@ -155,11 +158,21 @@ impl Engine {
         problem: String,
         steps: Vec<String>,
         system: Option<String>,
+        truncate: bool,
     ) -> NapiResult<f64> {
         let Some(model) = model.shared.clone() else {
             return Err(napi::Error::from_reason("the model is disposed"));
         };
-        let trace = Trace { problem, steps, system };
+        let trace = Trace {
+            problem,
+            steps,
+            system,
+            overflow: if truncate {
+                Overflow::TruncateLeft
+            } else {
+                Overflow::Refuse
+            },
+        };
         Ok(self.shared.submit(Job { model, trace }) as f64)
     }
 

@@ -1,0 +1,227 @@
+//! Chat templates: Jinja in a sandbox that bounds steps and memory. What users wrote passes through it as text and can
+//! never become a special token; special tokens that the template itself writes do.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Kwargs;
+use minijinja::{Environment, Error as JinjaError, ErrorKind, Value, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
+
+use crate::error::{Error, Result};
+use crate::profile::BOOK;
+use crate::prompt::Piece;
+use crate::tokenizer::Tokenizer;
+
+/// Longest template, in bytes.
+const LONGEST: usize = 1 << 20;
+/// Work of one rendering (instructions, and one for every 64 bytes made), besides that for each message and its text.
+const FUEL: u64 = 100_000;
+const FUEL_PER_MESSAGE: u64 = 2_000;
+
+pub struct Template {
+    environment: Environment<'static>,
+    bos_token: String,
+    eos_token: String,
+}
+
+const NAME: &str = "chat";
+
+impl Template {
+    /// `text` is a template, or the name of one in profiles.json.
+    pub fn parse(text: &str, tokenizer: &Tokenizer) -> Result<Self> {
+        let text = BOOK.templates.get(text).map_or(text, String::as_str);
+        if text.len() > LONGEST {
+            return Err(Error::Template {
+                message: format!("{} bytes, longer than {LONGEST}", text.len()),
+            });
+        }
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(failed)?);
+        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| -> Result<String, JinjaError> {
+            Err(JinjaError::new(ErrorKind::InvalidOperation, message))
+        });
+        environment.add_filter("tojson", to_json);
+        environment.add_template_owned(NAME, text.to_owned()).map_err(failed)?;
+        Ok(Self {
+            environment,
+            bos_token: tokenizer.bos_token().unwrap_or_default().to_owned(),
+            eos_token: tokenizer.eos_token().unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Renders turns, each a role and its content, into pieces.
+    pub(crate) fn render(
+        &self,
+        turns: &[(&str, Vec<Piece>)],
+        generation_prompt: bool,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<Piece>> {
+        let stand_ins = StandIns::new(turns, tokenizer)?;
+        let mut pieces = Vec::new();
+        let contents: Vec<String> = turns
+            .iter()
+            .map(|(_, content)| stand_ins.hide(content, &mut pieces))
+            .collect();
+        let messages: Vec<Value> = turns
+            .iter()
+            .zip(&contents)
+            .map(|((role, _), content)| context! { role => *role, content => content })
+            .collect();
+        let length: usize = contents.iter().map(String::len).sum();
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * turns.len() as u64 + length as u64));
+        let rendered = environment
+            .get_template(NAME)
+            .and_then(|template| {
+                template.render(context! {
+                    messages,
+                    tools => (),
+                    documents => (),
+                    add_generation_prompt => generation_prompt,
+                    bos_token => self.bos_token.as_str(),
+                    eos_token => self.eos_token.as_str(),
+                })
+            })
+            .map_err(failed)?;
+        stand_ins.reveal(&rendered, pieces, tokenizer)
+    }
+}
+
+/// Characters that stand in the rendered text for what is not text. They are chosen so that no text holds them.
+struct StandIns<'a> {
+    /// Put into user text wherever a special token could begin; taken out again afterwards.
+    guard: char,
+    /// `first` + i stands for piece i.
+    first: u32,
+    specials: &'a [(String, u32)],
+}
+
+impl<'a> StandIns<'a> {
+    /// Private-use characters that come in runs this long.
+    const RUN: u32 = 16_384;
+
+    fn new(turns: &[(&str, Vec<Piece>)], tokenizer: &'a Tokenizer) -> Result<Self> {
+        let pieces: usize = turns.iter().map(|(_, content)| content.len()).sum();
+        let runs = (0xF_0000..0x10_C000)
+            .step_by(Self::RUN as usize)
+            .filter(|start| start % 0x1_0000 < 0xC000);
+        let texts = || {
+            turns
+                .iter()
+                .flat_map(|(_, content)| content)
+                .filter_map(|piece| match piece {
+                    Piece::Text(text) => Some(text.as_str()),
+                    _ => None,
+                })
+        };
+        let free = |start: &u32| {
+            let run = *start..*start + Self::RUN;
+            !texts().any(|text| text.chars().any(|character| run.contains(&(character as u32))))
+        };
+        let start = runs.into_iter().find(free).filter(|_| pieces < Self::RUN as usize - 1);
+        match start.and_then(|start| Some((char::from_u32(start)?, start + 1))) {
+            Some((guard, first)) => Ok(Self {
+                guard,
+                first,
+                specials: tokenizer.special_tokens(),
+            }),
+            None => Err(Error::Template {
+                message: format!("{pieces} pieces or texts full of private-use characters cannot be rendered"),
+            }),
+        }
+    }
+
+    fn hide(&self, content: &[Piece], hidden: &mut Vec<Piece>) -> String {
+        let mut text = String::new();
+        for piece in content {
+            match piece {
+                Piece::Text(plain) => self.guarded(plain, &mut text),
+                other => {
+                    text.extend(char::from_u32(self.first + hidden.len() as u32));
+                    hidden.push(other.clone());
+                }
+            }
+        }
+        text
+    }
+
+    /// Adds a text in which no special token is left in one piece.
+    fn guarded(&self, plain: &str, text: &mut String) {
+        let begins = |character: char| self.specials.iter().any(|(token, _)| token.starts_with(character));
+        let holds = self.specials.iter().any(|(token, _)| plain.contains(token.as_str()));
+        if !holds {
+            text.push_str(plain);
+            return;
+        }
+        for character in plain.chars() {
+            text.push(character);
+            if begins(character) {
+                text.push(self.guard);
+            }
+        }
+    }
+
+    fn reveal(&self, rendered: &str, hidden: Vec<Piece>, tokenizer: &Tokenizer) -> Result<Vec<Piece>> {
+        let mut pieces = Vec::new();
+        let mut text = String::new();
+        let mut revealed = 0;
+        let mut rest = rendered;
+        while let Some(character) = rest.chars().next() {
+            let index = (character as u32).wrapping_sub(self.first) as usize;
+            let special = self
+                .specials
+                .iter()
+                .filter(|(token, _)| token.chars().count() > 1 && rest.starts_with(token.as_str()))
+                .max_by_key(|(token, _)| token.len());
+            if let Some((token, _)) = special {
+                pieces.push(Piece::Text(std::mem::take(&mut text)));
+                pieces.push(Piece::Token(tokenizer.special(token)?));
+                rest = &rest[token.len()..];
+                continue;
+            }
+            match hidden.get(index) {
+                Some(piece) if index == revealed => {
+                    pieces.push(Piece::Text(std::mem::take(&mut text)));
+                    pieces.push(piece.clone());
+                    revealed += 1;
+                }
+                Some(_) => break,
+                None if character == self.guard => {}
+                None => text.push(character),
+            }
+            rest = &rest[character.len_utf8()..];
+        }
+        if revealed != hidden.len() {
+            return Err(Error::Template {
+                message: "it leaves out, repeats or reorders what stands in the turns; a PRM's prompt must hold it all"
+                    .into(),
+            });
+        }
+        pieces.push(Piece::Text(text));
+        Ok(pieces)
+    }
+}
+
+/// As transformers has it: plain JSON, nothing escaped for HTML.
+fn to_json(value: &Value, options: Kwargs) -> Result<String, JinjaError> {
+    let indent: Option<usize> = options.get("indent")?;
+    options.assert_all_used()?;
+    let text = match indent {
+        None => serde_json::to_string(value),
+        Some(_) => serde_json::to_string_pretty(value),
+    };
+    text.map_err(|error| JinjaError::new(ErrorKind::InvalidOperation, error.to_string()))
+}
+
+fn failed(error: JinjaError) -> Error {
+    let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+    let limit = if error.kind() == ErrorKind::OutOfFuel {
+        "more work than a chat template may do; "
+    } else {
+        ""
+    };
+    let mut message = format!("{line}{limit}{error}");
+    message.truncate(message.char_indices().nth(500).map_or(message.len(), |(at, _)| at));
+    Error::Template { message }
+}
