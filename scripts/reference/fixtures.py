@@ -8,7 +8,7 @@ import tokenizers
 import torch
 import transformers
 
-from . import checkpoints, oracle, qwen_ids
+from . import checkpoints, families, oracle, qwen_ids
 
 STORIES = ["LICENSE", "golden_greedy.json", "hf/config.json", "hf/model.safetensors", "hf/tokenizer.json"]
 
@@ -28,11 +28,21 @@ def write(fixtures: Path, data: Path) -> None:
         checkpoints.write(spec, folder)
         write_json(folder / "expected.json", oracle.expected(spec, folder, template, source))
         print(folder.name, flush=True)
+    write_families(fixtures / "families", source)
     write_json(fixtures / "qwen2_5-tokenizer.json", qwen_ids.expected(data, source))
     for name in STORIES:
         target = fixtures / "stories260k" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data / "models" / "stories260k" / name, target)
+
+
+def write_families(folder: Path, source: dict) -> None:
+    """Replaces fixtures/families/."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for family in families.FAMILIES:
+        families.write(family, folder / family.name)
+        write_json(folder / family.name / "expected.json", families.expected(family, folder / family.name, source))
+        print(f"families/{family.name}", flush=True)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -79,6 +79,13 @@ def _load(auto_class: type, folder: Path) -> torch.nn.Module:
     return model.eval()
 
 
+def load_partly(auto_class: type, folder: Path) -> torch.nn.Module:
+    """A language model whose folder has a score head in place of lm_head; `loose` holds the tensors by name."""
+    model = auto_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model.loose = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    return model
+
+
 def _case(
     trace: Trace,
     head: str,

@@ -21,8 +21,8 @@ CHAT_TEMPLATE = (
 )
 
 
-def byte_level(size: int = 512) -> Tokenizer:
-    """BPE over bytes as Qwen2's: the special tokens stand after the vocabulary."""
+def byte_level(size: int = 512, tokens: list[str] = CHAT_TOKENS, more: list[str] | None = None) -> Tokenizer:
+    """BPE over bytes as Qwen2's: the special tokens stand after the vocabulary. `more` text is learned from too."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -34,16 +34,16 @@ def byte_level(size: int = 512) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=size - len(CHAT_TOKENS),
+        vocab_size=size - len(tokens),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in CHAT_TOKENS])
+    tokenizer.train_from_iterator(CORPUS + (more or []), trainer)
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
     return _finished(tokenizer, size)
 
 
-def sentence_piece(size: int = 512) -> Tokenizer:
+def sentence_piece(size: int = 512, more: list[str] | None = None) -> Tokenizer:
     """BPE with byte fallback over text whose blanks became U+2581, as Llama 2's: bytes are tokens 3 to 258."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -54,6 +54,7 @@ def sentence_piece(size: int = 512) -> Tokenizer:
     )
     # Without a pre-tokenizer a merge may cross words; whole lines would become tokens, so it learns from single words.
     words = [word for text in CORPUS if text.isascii() for word in text.split()]
+    words += [word for text in more or [] for word in text.split()]
     tokenizer.train_from_iterator(words, trainer)
     # The trainer registers the bytes as special; in the files of real models they are plain entries of the vocabulary.
     described = json.loads(tokenizer.to_str())

@@ -10,7 +10,7 @@ use crate::head::HeadKind;
 /// How one family of checkpoints is prompted, tokenised and read.
 ///
 /// The tokens come from `chat` or else `prompt`, then the steps, then `suffix`; where a turn of `chat` holds the mark
-/// `steps`, or there are turns per step, the steps and the suffix stand inside the chat.
+/// `steps`, or there are turns per step, the steps stand inside the chat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Profile {
@@ -48,7 +48,7 @@ pub struct Profile {
     /// What stands between two steps.
     #[serde(default)]
     pub between: Vec<Segment>,
-    /// What stands after the last step.
+    /// What stands at the end.
     #[serde(default)]
     pub suffix: Vec<Segment>,
     pub separator: Separator,
@@ -117,7 +117,7 @@ pub enum MarkKind {
     Cut,
     /// The profile's separator.
     Separator,
-    /// All steps with what stands between them, and the suffix.
+    /// All steps with what stands between them.
     Steps,
     /// A score is read at the last token so far.
     Read,

@@ -181,6 +181,7 @@ impl Encoder {
         if !done {
             fill.steps(&mut pieces)?;
         }
+        fill.segments(&mut pieces, &self.profile.suffix, None)?;
         Ok(pieces)
     }
 
@@ -298,7 +299,7 @@ impl Fill<'_> {
             }
             self.segments(pieces, &profile.step, Some(step))?;
         }
-        self.segments(pieces, &profile.suffix, None)
+        Ok(())
     }
 
     fn turn<'t>(&self, turn: &'t Turn, step: Option<usize>) -> Result<(&'t str, Vec<Piece>)> {
