@@ -13,6 +13,7 @@ use safetensors::tensor::Metadata;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::json::refuse_twice;
 
 /// Longest safetensors header read, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -268,6 +269,7 @@ fn read_header(path: &Path) -> Result<Vec<(String, Entry)>> {
     }
     let mut header = vec![0; header_length as usize];
     file.read_exact(&mut header).map_err(io)?;
+    refuse_twice(&header).map_err(|error| invalid(format!("safetensors header: {error}")))?;
     let metadata: Metadata =
         serde_json::from_slice(&header).map_err(|error| invalid(format!("safetensors header: {error}")))?;
     let start = 8 + header_length;
@@ -323,7 +325,13 @@ mod tests {
     fn lies_are_refused() {
         let huge = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}"#;
         let apart = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
+        let twice = r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#;
+        let overlap = r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
+        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
         for (bytes, name) in [
+            (file(twice, 16), "twice"),
+            (file(overlap, 16), "overlap"),
+            (file(&deep, 0), "deep"),
             (file(SOUND, 15), "short"),
             (file(SOUND, 17), "long"),
             (file(huge, 16), "overflow"),

@@ -313,7 +313,11 @@ impl<'a> Fields<'a> {
         let Some(types) = self.get("layer_types") else {
             return Ok(by_default);
         };
-        let named = types.as_array().filter(|types| types.len() == layers).map(|types| {
+        if types.as_array().is_none_or(|types| types.len() != layers) {
+            let message = format!("layer_types is not an array of num_hidden_layers, {layers}, names");
+            return Err(invalid(self.path, message));
+        }
+        let named = types.as_array().map(|types| {
             let named = types.iter().map(|kind| match kind.as_str() {
                 Some("full_attention") => Some(None),
                 Some("sliding_attention") => window.map(Some),
@@ -402,7 +406,6 @@ mod tests {
             ("model_type", json!("gpt2")),
             ("hidden_act", json!("gelu")),
             ("layer_types", json!(["full_attention", "sliding_attention"])),
-            ("layer_types", json!(["full_attention"])),
             ("rope_scaling", json!({ "rope_type": "dynamic", "factor": 8.0 })),
             ("rope_scaling", json!({ "factor": 8.0 })),
             ("rope_parameters", json!({ "type": "longrope" })),
@@ -428,6 +431,8 @@ mod tests {
             ("rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 })),
             ("rope_parameters", json!({ "type": "yarn" })),
             ("vocab_size", json!(2.5)),
+            ("layer_types", json!(["full_attention"])),
+            ("layer_types", json!("full_attention")),
             ("tie_word_embeddings", json!("yes")),
         ] {
             let error = with(key, value).unwrap_err();

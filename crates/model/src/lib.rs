@@ -4,6 +4,7 @@
 //! and [`choose`] (which family it is), [`tokenizer`], [`template`] and [`prompt`] (trace → ids and read positions), [`backbone`] over a [`backend`] (ids → hidden
 //! states), [`head`] (hidden states → scores), all held together by [`prm`].
 
+pub mod aggregate;
 pub mod backbone;
 pub mod backend;
 pub mod candle;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod device;
 pub mod error;
 pub mod head;
+mod json;
 pub mod prm;
 pub mod profile;
 pub mod prompt;

@@ -28,6 +28,8 @@ pub struct Prm {
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     pub family: &'static str,
+    /// `org/name` where the path shows it.
+    pub hub_id: Option<String>,
     pub architectures: Vec<String>,
     pub profile: Profile,
     /// The ids of the profile's separator.
@@ -74,7 +76,9 @@ impl Prm {
     pub fn load(folder: &Path, device: Choice, choice: &ProfileChoice) -> Result<Self> {
         let device = device::open(device)?;
         let hub_id = choose::hub_id(folder);
-        let choice = choice.over(&ProfileChoice::of_folder(folder)?);
+        let of_folder = ProfileChoice::of_folder(folder)?;
+        let by_caller = *choice != ProfileChoice::default();
+        let choice = choice.over(&of_folder);
         choose::refuse_known(folder, hub_id.as_deref(), &choice)?;
         let checkpoint = Checkpoint::open(folder)?;
         let config_path = folder.join("config.json");
@@ -82,7 +86,16 @@ impl Prm {
         let config = Config::parse(&config_json, &config_path)?;
         let detected = head::detect(&checkpoint, &config)?;
         refuse_unknown(&checkpoint, &config, &detected.tensors)?;
-        let chosen = choose::choose(detected.kind, &config, &config_json, hub_id.as_deref(), &choice)?;
+        let chosen = choose::choose(detected.kind, &config, &config_json, hub_id.as_deref(), &choice);
+        let chosen = match chosen {
+            Err(Error::InvalidArgument { message, .. }) if !by_caller && of_folder != ProfileChoice::default() => {
+                return Err(Error::ModelInvalid {
+                    path: folder.join("surefoot.json"),
+                    message,
+                });
+            }
+            chosen => chosen?,
+        };
         let profile = chosen.profile;
         let tokenizer = Tokenizer::open(folder, config.vocab_size)?;
         let name = device::name(&device);
@@ -110,6 +123,7 @@ impl Prm {
             parameters: checkpoint.parameters(checkpoint.names().filter(|name| *name != "lm_head.weight")),
             dtype: checkpoint.dtypes().join("+"),
             device: name,
+            hub_id,
             context: limit,
             separator_ids: encoder.separator().to_vec(),
             architectures: config.architectures,

@@ -186,20 +186,23 @@ impl<'a> StandIns<'a> {
                     pieces.push(piece.clone());
                     revealed += 1;
                 }
-                Some(_) => break,
+                Some(_) => return Err(torn()),
                 None if character == self.guard => {}
                 None => text.push(character),
             }
             rest = &rest[character.len_utf8()..];
         }
         if revealed != hidden.len() {
-            return Err(Error::Template {
-                message: "it leaves out, repeats or reorders what stands in the turns; a PRM's prompt must hold it all"
-                    .into(),
-            });
+            return Err(torn());
         }
         pieces.push(Piece::Text(text));
         Ok(pieces)
+    }
+}
+
+fn torn() -> Error {
+    Error::Template {
+        message: "it leaves out, repeats or reorders what stands in the turns; a PRM's prompt must hold it all".into(),
     }
 }
 

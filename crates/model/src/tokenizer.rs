@@ -1,12 +1,18 @@
 //! tokenizer.json → ids. Text from users is never searched for special tokens; those enter by name only.
 
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::checkpoint::{read_json, read_limited};
 use crate::error::{Error, Result};
+
+/// Longest tokenizer.json read, in bytes: the largest published ones have 34 million, and its merges cost ten times as
+/// much memory as they take there.
+const LONGEST: u64 = 40_000_000;
 
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -30,8 +36,21 @@ impl Tokenizer {
                 ),
             });
         }
-        let mut inner = tokenizers::Tokenizer::from_bytes(read_limited(&path)?).map_err(|error| Error::Tokenizer {
-            message: format!("{}: {error}", path.display()),
+        if let Some(length) = path
+            .metadata()
+            .ok()
+            .map(|file| file.len())
+            .filter(|length| *length > LONGEST)
+        {
+            return Err(Error::Tokenizer {
+                message: format!(
+                    "{} has {length} bytes, above {LONGEST}: no tokenizer of a language model",
+                    path.display()
+                ),
+            });
+        }
+        let mut inner = parse(&read_limited(&path)?).map_err(|message| Error::Tokenizer {
+            message: format!("{}: {message}", path.display()),
         })?;
         inner.set_encode_special_tokens(true);
         inner.with_padding(None);
@@ -116,6 +135,16 @@ impl Tokenizer {
     }
 }
 
+/// The library panics on some files that are no JSON and on some that are no tokenizer.
+fn parse(bytes: &[u8]) -> std::result::Result<tokenizers::Tokenizer, String> {
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| error.to_string())?;
+    let parsed = catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes));
+    match parsed {
+        Ok(parsed) => parsed.map_err(|error| error.to_string()),
+        Err(_) => Err("not a tokenizer".into()),
+    }
+}
+
 fn failed(error: tokenizers::Error) -> Error {
     Error::Tokenizer {
         message: error.to_string(),
@@ -171,5 +200,19 @@ pub fn chat_template(folder: &Path) -> Result<Option<String>> {
             path,
             message: format!("chat_template is {other}, not a text"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by examples/fuzz.rs: tokenizers 0.23 unwraps the decoder's parse error.
+    #[test]
+    fn a_torn_decoder_is_an_error_and_no_panic() {
+        let torn =
+            br#"{"version":"1.0","decoder":{"type":"ByteLevel" "x":1},"model":{"type":"BPE","vocab":{},"merges":[]}}"#;
+        assert!(parse(torn).unwrap_err().contains("expected"));
+        assert!(parse(b"{}").is_err());
     }
 }
