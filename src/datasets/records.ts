@@ -27,8 +27,10 @@ export interface LabelRecord {
   readonly answer: string | null
   /** Whether the final answer is right, where the set says so. */
   readonly answerCorrect?: boolean
-  /** The model that wrote the solution, or the set's own category. */
+  /** The part of the set that its own tables are made by: a subset, a task, a category of errors. */
   readonly group?: string
+  /** The model that wrote the solution. */
+  readonly generator?: string
 }
 
 /** One sampled solution as it was recorded. */
@@ -71,24 +73,45 @@ export interface CodeRecord {
   /** What the model completes, where the set is of that kind. */
   readonly prompt?: string
   readonly entryPoint?: string
+  /** Right ones, in `language`. With a `prompt` they go on from it. */
   readonly solutions: readonly string[]
-  /** Code that asserts, in the set's own language. */
+  /** Code that asserts when it is run after a solution. */
   readonly tests?: string
+  /** Standard input and output; with an entry point, JSON of the list of its arguments and of its result. */
   readonly cases?: readonly { readonly input: string; readonly output: string }[]
+  /** In lower case: `python`, `javascript`, `cpp`. */
   readonly language: string
   readonly level?: string
 }
 
-export type DataRecord = ProblemRecord | LabelRecord | CandidateRecord | CodeRecord
+/** The records by kind. */
+export interface RecordOf {
+  readonly problem: ProblemRecord
+  readonly labels: LabelRecord
+  readonly candidates: CandidateRecord
+  readonly code: CodeRecord
+}
+
+export type Kind = keyof RecordOf
+
+export type DataRecord = RecordOf[Kind]
 
 /** A row that does not fit its format. */
 export interface RejectedRow {
   readonly file: string
   /** From 1; of a JSON array or a parquet file, the row. */
   readonly line: number
-  /** Path inside the row: `output[2].value`. */
+  /** Path inside the row: `output[2].value`; `(row)` for the row itself; `a | b` where either would do. */
   readonly field: string
   readonly expected: string
   /** What stood there, shortened. */
   readonly got: string
+}
+
+/** A sound row that a format leaves out on purpose. */
+export interface LeftOutRow {
+  readonly file: string
+  /** As in {@link RejectedRow}. */
+  readonly line: number
+  readonly reason: string
 }
