@@ -8,7 +8,17 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { aggregates } from '../../src/aggregate.ts'
-import { bootstrap, brier, ece, firstBelow, firstErrorF1, type Interval, stepAuc } from '../../src/evaluate/metrics.ts'
+import {
+  bootstrap,
+  brier,
+  ece,
+  firstBelow,
+  firstErrorF1,
+  type Interval,
+  overItems,
+  rankedAuc,
+  type Weights,
+} from '../../src/evaluate/metrics.ts'
 import {
   advantage,
   baselines,
@@ -40,31 +50,22 @@ async function measure(name: string, rows: readonly Judged[], scoreAll: ScoreAll
   const scored = rows.map((row, i) => ({ ...row, scores: scores[i]! }))
   const problems: (ScoredCandidate & Judged)[][] = byProblem(scored)
   const solutions = problems.flatMap((candidates, p) => candidates.map(candidate => ({ ...candidate, p })))
-  const steps = solutions
-    .flatMap(({ scores, labels, p }) => scores.map((score, i) => ({ score, label: labels[i]!, p })))
-    .sort((a, b) => a.score - b.score)
+  const steps = solutions.flatMap(({ scores, labels, p }) =>
+    scores.map((score, i) => ({ score, label: labels[i]!, p })),
+  )
   const stepScores = steps.map(({ score }) => score)
   const stepLabels = steps.map(({ label }) => label)
   const predicted = solutions.map(({ scores }) => firstBelow(scores, threshold))
   const truth = solutions.map(({ labels }) => labels.indexOf(false))
-  const over = (items: readonly { readonly p: number }[], statistic: (weights: Float64Array) => number): Interval => {
-    const weights = new Float64Array(items.length)
-    return bootstrap(
-      problems.length,
-      drawn => {
-        items.forEach(({ p }, i) => {
-          weights[i] = drawn[p]!
-        })
-        return statistic(weights)
-      },
-      { resamples },
-    )
+  const over = (items: readonly { readonly p: number }[], statistic: (weights: Weights) => number): Interval => {
+    const problemOf = items.map(({ p }) => p)
+    return bootstrap(problems.length, overItems(problemOf, statistic), { resamples })
   }
   return {
     name,
     rules: scoredRules(problems),
     steps: {
-      auc: over(steps, weights => stepAuc(stepScores, stepLabels, weights)),
+      auc: over(steps, rankedAuc(stepScores, stepLabels)),
       f1: over(solutions, weights => firstErrorF1(predicted, truth, weights).f1),
       brier: over(steps, weights => brier(stepScores, stepLabels, weights)),
       ece: over(steps, weights => ece(stepScores, stepLabels, weights)),

@@ -1,4 +1,5 @@
 /** Two cheap scorers of steps, to show what a PRM must do better than. Like the PRM they give a probability a step. */
+import { logisticRegression } from '../../src/evaluate/logistic.ts'
 
 /** Problem and steps → one score a step. */
 export type Scorer = (problem: string, steps: readonly string[]) => readonly number[]
@@ -51,7 +52,6 @@ function features(problem: string, steps: readonly string[], words: readonly str
     const held = +found.every(holds)
     const share = unused.length / Math.max(1, given.length)
     return Float64Array.from([
-      1,
       i,
       i / sentences,
       sentences,
@@ -94,66 +94,13 @@ function vocabulary(solutions: readonly (readonly string[])[]): string[] {
     .sort()
 }
 
-/** Logistic regression with a small ridge, by Newton's method, on the labels that the PRM learns from. */
+/** Logistic regression with a small ridge, on the labels that the PRM learns from. */
 export function surfaceRegression(
   rows: readonly { readonly problem: string; readonly steps: readonly string[]; readonly labels: readonly boolean[] }[],
 ): Scorer {
   const words = vocabulary(rows.map(({ steps }) => steps))
   const inputs = rows.flatMap(({ problem, steps }) => features(problem, steps, words))
   const labels = rows.flatMap(row => row.labels)
-  const size = inputs[0]!.length
-  const ridge = 1
-  const weights = new Float64Array(size)
-  const predict = (input: Float64Array): number => 1 / (1 + Math.exp(-dot(input, weights)))
-  for (let iteration = 0; iteration < 12; iteration++) {
-    const gradient = Float64Array.from(weights, weight => -ridge * weight)
-    const hessian = Array.from({ length: size }, (_, i) => {
-      const row = new Float64Array(size)
-      row[i] = ridge
-      return row
-    })
-    inputs.forEach((input, n) => {
-      const probability = predict(input)
-      const curvature = probability * (1 - probability)
-      for (let i = 0; i < size; i++) {
-        if (input[i] === 0) continue
-        gradient[i]! += (+labels[n]! - probability) * input[i]!
-        const row = hessian[i]!
-        for (let j = 0; j <= i; j++) row[j]! += curvature * input[i]! * input[j]!
-      }
-    })
-    const change = solveSymmetric(hessian, gradient)
-    change.forEach((delta, i) => {
-      weights[i]! += delta
-    })
-  }
-  return (problem, steps) => features(problem, steps, words).map(predict)
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
-  return sum
-}
-
-/** Solves A x = b by Cholesky; A is symmetric positive definite and given by its lower triangle, which is overwritten. */
-function solveSymmetric(lower: Float64Array[], b: Float64Array): Float64Array {
-  const size = b.length
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j <= i; j++) {
-      let sum = lower[i]![j]!
-      for (let k = 0; k < j; k++) sum -= lower[i]![k]! * lower[j]![k]!
-      lower[i]![j] = i === j ? Math.sqrt(sum) : sum / lower[j]![j]!
-    }
-  }
-  const x = Float64Array.from(b)
-  for (let i = 0; i < size; i++) {
-    for (let k = 0; k < i; k++) x[i]! -= lower[i]![k]! * x[k]!
-    x[i]! /= lower[i]![i]!
-  }
-  for (let i = size - 1; i >= 0; i--) {
-    for (let k = i + 1; k < size; k++) x[i]! -= lower[k]![i]! * x[k]!
-    x[i]! /= lower[i]![i]!
-  }
-  return x
+  const classify = logisticRegression(inputs, labels, 1)
+  return (problem, steps) => features(problem, steps, words).map(classify)
 }

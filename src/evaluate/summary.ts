@@ -13,7 +13,13 @@ export interface Summary {
   readonly configuration: Readonly<Record<string, unknown>>
   /** SHA-256 of the configuration. */
   readonly hash: string
-  readonly rows: { readonly used: number; readonly rejected: number; readonly examples: readonly RejectedRow[] }
+  readonly rows: {
+    readonly used: number
+    readonly rejected: number
+    /** Sound rows that their format leaves out on purpose. */
+    readonly leftOut?: number
+    readonly examples: readonly RejectedRow[]
+  }
   /** Sentences that a reader must see: unequal budgets, a PRM that does not beat surface features, few problems. */
   readonly warnings: readonly string[]
   readonly rules: readonly RuleResult[]
@@ -26,6 +32,13 @@ export interface Summary {
   /** How well simple features of the text do at the same task. */
   readonly surface: readonly SurfaceResult[]
   readonly firstError: FirstErrorResult | null
+  /** Verdicts of rules that were recorded with the data, beside what the same rule chooses here (ties: the first). */
+  readonly recorded?: readonly {
+    readonly name: string
+    readonly rule: string
+    readonly agree: number
+    readonly count: number
+  }[]
 }
 
 /** A selection rule at one number of candidates. */
@@ -44,7 +57,10 @@ export interface Cost {
   readonly prefillTokens: number | null
   /** Tokens that the PRM read and did not find in its cache. 0 for a rule that scores nothing. */
   readonly prmTokens: number | null
+  /** Wall time of sampling. */
   readonly ms: number | null
+  /** Wall time of scoring, the candidates of one problem together; 0 for a rule that scores nothing. */
+  readonly prmMs?: number | null
 }
 
 /** A rule over the number of candidates. */
@@ -73,6 +89,8 @@ export interface Comparison {
 /** How good the scores themselves are. */
 export interface ScoreResult {
   readonly semantics: 'probability' | 'value' | 'reward'
+  /** How the steps' scores became one number for a solution; `reward`: it was recorded as one. */
+  readonly aggregate?: string
   readonly stepAuc: Interval | null
   readonly solutionAuc: Interval | null
   /** Share of pairs of a right and a wrong solution of one problem in which the right one scores higher. */
@@ -134,6 +152,12 @@ export interface ProblemResult {
   readonly candidates: readonly CandidateResult[]
   /** What each rule chose among all candidates: an index, several where they tie, and the chance of being right. */
   readonly choices: readonly { readonly rule: string; readonly chosen: readonly number[]; readonly right: number }[]
+  /** Verdicts of selection rules that were recorded with the candidates, by the name given there. */
+  readonly recorded?: Readonly<Record<string, number>>
+  /** Of a labelled solution: the model that wrote it, or the set's own category. */
+  readonly group?: string
+  /** Of a labelled solution: index of the first wrong step, −1 for none, null where the data does not say. */
+  readonly firstError?: number | null
 }
 
 export interface CandidateResult {
@@ -150,6 +174,11 @@ export interface CandidateResult {
   readonly labels?: readonly (number | null)[]
   readonly tokens: number | null
   readonly prmTokens: number | null
+  /** Wall time of sampling. */
   readonly ms: number | null
+  /** Wall time of scoring. */
+  readonly prmMs?: number | null
+  /** Why the PRM gave no scores. */
+  readonly failure?: string
   readonly generator?: string
 }
