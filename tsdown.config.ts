@@ -1,8 +1,85 @@
-import { defineConfig } from 'tsdown'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { defineConfig, type Rolldown } from 'tsdown'
 
 const shared = { platform: 'node', target: 'node20.19', shims: true, fixedExtension: true } as const
 
+/** The folders of the packages whose code ended up in a bundle, over all bundles. */
+const bundled = new Set<string>()
+
+/** Writes dist/THIRD_PARTY.txt: the licence of every package whose code is in a bundle. */
+const notices: Rolldown.Plugin = {
+  name: 'third-party-notices',
+  writeBundle({ dir }, bundle) {
+    for (const folder of packagesIn(bundle)) bundled.add(folder)
+    writeFileSync(join(dir!, 'THIRD_PARTY.txt'), licencesOf(bundled))
+  },
+}
+
+/** Puts the licences inside the script too, for every report carries a copy of it, and the style sheet beside it. */
+const page: Rolldown.Plugin = {
+  name: 'report-page',
+  generateBundle(_options, bundle) {
+    this.emitFile({ type: 'asset', fileName: 'report-page.css', source: readFileSync('src/report/page/style.css') })
+    const comment = licencesOf(packagesIn(bundle))
+    for (const chunk of Object.values(bundle)) {
+      if (chunk.type === 'chunk') chunk.code = `/*!\n${comment}*/\n${chunk.code}`
+    }
+  },
+}
+
+function packagesIn(bundle: Rolldown.OutputBundle): Set<string> {
+  const folders = new Set<string>()
+  for (const chunk of Object.values(bundle)) {
+    if (chunk.type !== 'chunk') continue
+    for (const [id, { renderedLength }] of Object.entries(chunk.modules)) {
+      const folder = /^(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id)?.[1]
+      if (folder !== undefined && renderedLength > 0) folders.add(folder)
+    }
+  }
+  return folders
+}
+
+/** Names, versions and licences, each text once. */
+function licencesOf(folders: ReadonlySet<string>): string {
+  const packages = new Map<string, string[]>()
+  for (const folder of [...folders].sort()) {
+    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    const file = readdirSync(folder).find(path => /^licen[cs]e(\.\w+)?$/i.test(path))
+    if (file === undefined) throw new Error(`${name} is bundled but has no licence file to pass on`)
+    const text = readFileSync(join(folder, file), 'utf8').trim()
+    packages.set(text, [...(packages.get(text) ?? []), `${name} ${version} (${license})`])
+  }
+  const sections = [...packages].map(([text, names]) => `${names.join('\n')}\n\n${text}\n`)
+  return ['Code of these packages is contained.\n', ...sections].join(`\n${'-'.repeat(80)}\n\n`)
+}
+
 export default defineConfig([
-  { ...shared, entry: { index: 'src/index.ts', grade: 'src/grade/index.ts' }, format: ['esm', 'cjs'], dts: true },
-  { ...shared, entry: { cli: 'src/cli/main.ts' }, format: ['esm'], dts: false, clean: false },
+  {
+    ...shared,
+    entry: {
+      index: 'src/index.ts',
+      grade: 'src/grade/index.ts',
+      datasets: 'src/datasets/index.ts',
+      evaluate: 'src/evaluate/index.ts',
+      report: 'src/report/index.ts',
+    },
+    format: ['esm', 'cjs'],
+    dts: true,
+    plugins: [notices],
+  },
+  { ...shared, entry: { cli: 'src/cli/main.ts' }, format: ['esm'], dts: false, clean: false, plugins: [notices] },
+  {
+    // The script of the page that a report is.
+    entry: { 'report-page': 'src/report/page/main.ts' },
+    format: ['iife'],
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    dts: false,
+    clean: false,
+    deps: { onlyBundle: false },
+    outputOptions: { entryFileNames: '[name].js' },
+    plugins: [page, notices],
+  },
 ])

@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import type { Candidate } from '../evaluate/metrics.ts'
 import { advantage, baselines, type ScoredCandidate, type Selection, scoredRules } from '../evaluate/selection.ts'
 import { PRM, type ScoreOptions } from '../prm.ts'
-import { splitSteps } from '../problem.ts'
+import { stepsOfText } from '../problem.ts'
 import { packageFolder } from '../resolve.ts'
 import { print } from './lines.ts'
 import { oneLine, paint, rankingText } from './text.ts'
@@ -67,7 +67,7 @@ async function scoreAll(
   const key = (problem: string, solution: string): string => JSON.stringify([problem, solution])
   for (const { problem, candidates } of problems) {
     for (const { solution } of candidates) {
-      const steps = splitSteps(solution, prm.facts.split)
+      const steps = stepsOfText(solution, prm.facts.split)
       if (steps.length > 0) traces.set(key(problem, solution), { problem, steps })
     }
   }

@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events'
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../../package.json' with { type: 'json' }
-import { aggregates } from '../aggregate.ts'
+import { type Aggregate, aggregates } from '../aggregate.ts'
 import { SurefootError } from '../errors.ts'
 import { demo } from './demo.ts'
+import { type EvalOptions, evaluateFile } from './eval.ts'
 import { inspect } from './inspect.ts'
+import { report, reportFormats } from './report.ts'
 import { rerank } from './rerank.ts'
 import { score } from './score.ts'
 
@@ -37,6 +39,7 @@ async function main(): Promise<number> {
   modelOptions(program.command('score'))
     .description('score every step of solutions read as JSON lines: {"id"?, "problem", "steps" | "solution"}')
     .option('--input <file>', 'file to read instead of standard input')
+    .addOption(overflowOption())
     .option('--json', 'one JSON line per solution on standard output')
     .addOption(aggregateOption())
     .action(run(score))
@@ -44,6 +47,7 @@ async function main(): Promise<number> {
     .description('rank candidates read as JSON lines: {"id"?, "problem", "candidates": [text | [step]]}')
     .option('--input <file>', 'file to read instead of standard input')
     .option('--json', 'one JSON line per problem on standard output')
+    .addOption(overflowOption())
     .option('--top <n>', 'only the best n', Number)
     .addOption(aggregateOption())
     .action(run(rerank))
@@ -52,6 +56,10 @@ async function main(): Promise<number> {
     .description('show what is recognised in a checkpoint, and from which evidence')
     .argument('[ref]', 'folder or hub id; the embedded model without it')
     .addOption(new Option('--prm <ref>', 'the same as the argument'))
+    .addOption(
+      new Option('--profile <name>', 'profile to use instead of the recognised one, or a JSON object of changes'),
+    )
+    .option('--check [file]', 'run the scores that its authors published, or those of a file')
     .option('--json', 'as JSON')
     .addOption(new Option('--device <device>').choices(devices).default('auto'))
     .action((ref: string | undefined, options) => run(inspect)({ ...options, prm: ref ?? options.prm }))
@@ -60,6 +68,44 @@ async function main(): Promise<number> {
     .description('score and rank with the embedded model, and show what it gains')
     .option('--json', 'the table as JSON')
     .action(run(demo))
+
+  deviceOptions(program.command('eval'))
+    .description('measure selection rules on recorded candidates, or a PRM on labelled steps; writes a run folder')
+    .addOption(new Option('--candidates <file>', 'problems with sampled solutions: file, folder or hub id'))
+    .addOption(new Option('--labels <file>', 'solutions with judged steps: the same').conflicts('candidates'))
+    .option('--prm [ref]', 'score with this PRM, a folder or hub id (without a name: the embedded model)')
+    .option('--name <name>', 'name of the run (default: that of the file)')
+    .addOption(new Option('--run <folder>', 'its folder (default: runs/NAME)'))
+    .option('--resume', 'go on with the run in the folder')
+    .option('--strict', 'fail at the first row that does not fit, instead of counting it')
+    .option('--limit <n>', 'only the first n records', number)
+    .option('--data-format <name>', 'format of the data, where it is not to be recognised')
+    .option(
+      '--aggregate <names...>',
+      'how step scores become one number (default: every way that suits them)',
+      aggregateNames,
+    )
+    .option('--threshold <score>', 'a score below it marks a weak step', number)
+    .option('--seed <n>', 'of every random draw', number)
+    .option('--resamples <n>', 'draws of the bootstrap (default: 10000)', number)
+    .option('--json', 'the summary as JSON on standard output')
+    .option('--quiet', 'no progress')
+    .action((options: EvalOptions, command: Command) => {
+      if (options.candidates === undefined && options.labels === undefined) {
+        command.error('error: eval needs --candidates FILE or --labels FILE')
+      }
+      if (options.labels !== undefined && options.prm === undefined) {
+        command.error('error: --labels needs --prm: a PRM to hold against them (without a name: the embedded model)')
+      }
+      return run(evaluateFile)(options)
+    })
+  program
+    .command('report')
+    .description('make the report of a finished run')
+    .argument('<run>', 'its folder')
+    .addOption(new Option('--format <format>', 'form of the report').choices(reportFormats).default('html'))
+    .option('--output <file>', 'file to write (default: report.html in the folder; standard output for the others)')
+    .action((folder: string, options) => run(report)({ ...options, run: folder }))
 
   try {
     await program.parseAsync()
@@ -86,15 +132,39 @@ function failure(error: unknown): number {
 }
 
 function modelOptions(command: Command): Command {
+  return deviceOptions(command.option('--prm <ref>', 'folder or hub id of the PRM; the embedded model without it'))
+}
+
+function deviceOptions(command: Command): Command {
   return command
-    .option('--prm <ref>', 'folder or hub id of the PRM; the embedded model without it')
     .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
     .addOption(new Option('--profile <name>', 'profile to use instead of the detected one'))
     .addOption(new Option('--separator <text>', 'text after every step (\\n for a line break)').argParser(unescaped))
 }
 
+function overflowOption(): Option {
+  return new Option('--on-overflow <how>', 'what becomes of more tokens than the context').choices([
+    'error',
+    'truncate-left',
+  ])
+}
+
 function aggregateOption(): Option {
   return new Option('--aggregate <name>', 'how step scores become one number').choices([...aggregates])
+}
+
+/** Names given one by one or with commas between. */
+function aggregateNames(value: string, before: Aggregate[] = []): Aggregate[] {
+  const names = value.split(',') as Aggregate[]
+  const unknown = names.find(name => !aggregates.includes(name))
+  if (unknown !== undefined) throw new InvalidArgumentError(`Allowed choices are ${aggregates.join(', ')}.`)
+  return [...before, ...names]
+}
+
+function number(value: string): number {
+  const parsed = Number(value)
+  if (value.trim() === '' || !Number.isFinite(parsed)) throw new InvalidArgumentError('Not a number.')
+  return parsed
 }
 
 function unescaped(text: string): string {

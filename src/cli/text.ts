@@ -3,6 +3,7 @@ import type { Aggregate } from '../aggregate.ts'
 import type { ModelFacts } from '../prm.ts'
 import type { Ranked } from '../rerank.ts'
 import type { ScoredStep, ScoredTrace } from '../scorer.ts'
+import type { Checked } from './inspect.ts'
 import type { BadLine } from './lines.ts'
 
 type Style = Parameters<typeof styleText>[0]
@@ -43,6 +44,16 @@ export function badLineText({ id, line, error }: BadLine): string {
   return `${paint('red', `${name}: ${error.code}`)}: ${error.message}\n`
 }
 
+/** A published example beside ours. */
+export function checkText({ source, published, scores, difference, tolerance, agrees }: Checked): string {
+  const verdict = agrees ? paint('green', 'agrees') : paint('red', 'differs')
+  return [
+    `${verdict}: ${source}, largest difference ${difference.toFixed(4)} (tolerance ${tolerance})`,
+    `  published ${published.map(number).join(' ')}`,
+    `  here      ${scores.map(number).join(' ')}`,
+  ].join('\n')
+}
+
 export function factsText(facts: ModelFacts): string {
   return Object.entries({
     family: [facts.family, ...facts.architectures].join(', '),
@@ -54,7 +65,10 @@ export function factsText(facts: ModelFacts): string {
     context: `${facts.context} tokens`,
     semantics: facts.semantics,
     threshold: facts.threshold ?? 'none',
-    'steps end at': JSON.stringify(facts.split),
+    labels: facts.labels,
+    'split at': facts.split === null ? 'nowhere: it scores whole solutions' : JSON.stringify(facts.split),
+    separator: `${JSON.stringify(facts.separator)} ${JSON.stringify(facts.separatorIds)}`,
+    recipe: facts.source,
     aggregate: facts.aggregate,
   })
     .map(([name, value]) => `${paint('dim', name.padEnd(12))} ${value}`)
