@@ -1,96 +1,110 @@
-//#region src/aggregate.d.ts
-/** The ways to turn the scores of the steps into one number for the solution. */
-declare const aggregates: readonly ["last", "min", "product", "mean", "max", "sum", "softmin"];
-/** One of {@link aggregates}. */
-type Aggregate = (typeof aggregates)[number];
-/**
-* Step scores → one number.
-*
-* `softmin` is PURE's min-form credit, Σ softmax(−r/T)ᵢ·rᵢ with T = 0.1 (arXiv 2504.15275). The others are what their
-* names say; `product` and `min` suit probabilities, `sum` suits rewards.
-*
-* @param scores one per step, at least one
-* @throws `ERR_INVALID_ARGUMENT` when there is no score, or `by` is not one of {@link aggregates}
-*/
-declare function aggregate(scores: readonly number[], by: Aggregate): number;
-//#endregion
-//#region src/errors.d.ts
-/**
-* What can go wrong. A code is part of the public API and never changes its meaning; a message may.
-*
-* | code | meaning |
-* | --- | --- |
-* | `ERR_INVALID_ARGUMENT` | a value passed by the caller has the wrong type, shape or content |
-* | `ERR_MODEL_NOT_FOUND` | the reference names no folder here |
-* | `ERR_MODEL_INVALID` | a checkpoint file is missing, truncated, contradictory or holds NaN |
-* | `ERR_MODEL_UNSUPPORTED` | a sound checkpoint of a kind that surefoot does not score |
-* | `ERR_UNSAFE_FORMAT` | the weights are pickled; only safetensors are read |
-* | `ERR_TOKENIZER` | the tokenizer does not fit the model or its profile |
-* | `ERR_CONTEXT_OVERFLOW` | more tokens than the model's context |
-* | `ERR_DEVICE_UNAVAILABLE` | the device does not exist here |
-* | `ERR_NOT_FINITE` | the model gave NaN or infinity for a step |
-* | `ERR_DISPOSED` | the object was used after `dispose()` |
-* | `ERR_NATIVE_BINDING` | the native binary for this platform is not installed |
-* | `ERR_IO` | a file could not be read or written |
-* | `ERR_INTERNAL` | a bug in surefoot; the process goes on |
-*/
-type SurefootErrorCode = "ERR_INVALID_ARGUMENT" | "ERR_MODEL_NOT_FOUND" | "ERR_MODEL_INVALID" | "ERR_MODEL_UNSUPPORTED" | "ERR_UNSAFE_FORMAT" | "ERR_TOKENIZER" | "ERR_CONTEXT_OVERFLOW" | "ERR_DEVICE_UNAVAILABLE" | "ERR_NOT_FINITE" | "ERR_DISPOSED" | "ERR_NATIVE_BINDING" | "ERR_IO" | "ERR_INTERNAL";
-/**
-* The one error class of surefoot. Aborts are not of this class: they reject with the signal's reason.
-* Test with {@link SurefootError.isInstance}, which also knows errors from another copy of the package.
-*/
-declare class SurefootError extends Error {
-  override readonly name = "SurefootError";
-  readonly code: SurefootErrorCode;
-  /** The offending values, by name: `{ path: '…' }`, `{ step: 3 }`, `{ tokens: 5000, limit: 4096 }`. */
-  readonly data: Readonly<Record<string, unknown>>;
-  constructor(code: SurefootErrorCode, message: string, options?: {
-    data?: Readonly<Record<string, unknown>>;
-    cause?: unknown;
-  });
-  static isInstance(value: unknown): value is SurefootError;
+import { a as StepsTrace, c as SurefootError, d as aggregate, f as aggregates, i as SolutionTrace, l as SurefootErrorCode, n as ScoredTrace, o as Trace, r as Semantics, s as splitSteps, t as ScoredStep, u as Aggregate } from "./scorer-Dc6ceo0q.mjs";
+
+//#region src/hub/snapshot.d.ts
+/** How far a download is. Files that are here already are not counted. */
+interface DownloadProgress {
+  /** The file that grew. */
+  readonly file: string;
+  /** Bytes of it that are here, those of an earlier run included. */
+  readonly loaded: number;
+  /** Bytes of it in all; undefined while the hub has not said. */
+  readonly total: number | undefined;
+  /** The same over all files that are known to be needed. */
+  readonly all: {
+    readonly files: number;
+    readonly loaded: number;
+    readonly total: number;
+  };
 }
 //#endregion
-//#region src/problem.d.ts
-/** A problem and the steps of one solution. */
-interface StepsTrace {
-  readonly problem: string;
-  /** At least one; none of them blank. They reach the model as they are. */
-  readonly steps: readonly string[];
-  /** Replaces the profile's system text, where its prompt has one. */
-  readonly system?: string;
-}
-/** A problem and one solution as running text; the model's profile says where a step ends. */
-interface SolutionTrace {
-  readonly problem: string;
-  readonly solution: string;
-  readonly system?: string;
-}
-/** What a PRM scores. */
-type Trace = StepsTrace | SolutionTrace;
+//#region src/profile.d.ts
 /**
-* Splits a solution at `separator`. Steps are trimmed and blank ones dropped, so a trailing separator adds no step.
-*
-* @param separator the profile's `split`: `"\n\n"` or `"\n"`
+* A piece of a prompt: text with the placeholders `{problem}`, `{system}`, `{step}`, `{index}` and `{opening}`; a token of
+* the vocabulary by its name; or a mark. Neighbouring texts are tokenised together unless a `cut` stands between them.
 */
-declare function splitSteps(solution: string, separator: string): string[];
-//#endregion
-//#region src/scorer.d.ts
-/** What a score says: the probability that the step is correct, the expected success from here on, or a bare reward. */
-type Semantics = "probability" | "value" | "reward";
-interface ScoredStep {
+type Segment = string | {
+  readonly token: string;
+} | {
+  readonly mark: "bos" | "optionalBos" | "eos" | "cut" | "separator" | "steps" | "read" | "readPrevious" | "readNext";
+};
+/** What follows every step: a special token, a text tokenised alone (or the last token of it), or together with its neighbours. */
+type Separator = "none" | {
+  readonly special: string;
+} | {
   readonly text: string;
-  readonly score: number;
+} | {
+  readonly lastTokenOf: string;
+} | {
+  readonly joint: string;
+};
+interface Turn {
+  readonly role: string;
+  readonly content: readonly Segment[];
 }
-interface ScoredTrace {
-  /** As many as the trace has steps, in order. */
-  readonly steps: readonly ScoredStep[];
+/** How one family of checkpoints is prompted, tokenised and read. docs/guide/checkpoints.md lists those that are built in. */
+interface Profile {
+  readonly name: string;
+  /** Where the recipe is written down. */
+  readonly source?: string;
+  /** The kind of head: `mlp2`, `mlp1`, `linear2`, `linear1`, `vhead`, `linear3`, `lm-candidates`. */
+  readonly head: string;
+  /** Of the head `lm-candidates`: two texts of one token each, or the mean over the vocabulary. */
+  readonly candidates?: "mean" | {
+    readonly pair: {
+      readonly positive: string;
+      readonly negative: string;
+    };
+  };
+  /** From the head's outputs to a score. */
+  readonly activation: "softmax" | "difference" | "validity" | "sigmoid" | "tanh" | "none";
+  /** Turns rendered by the checkpoint's chat template, or by `template` where it has none. */
+  readonly chat?: {
+    readonly turns?: readonly Turn[];
+    readonly perStep?: readonly Turn[];
+    readonly generationPrompt?: boolean;
+    readonly template?: string;
+  };
+  /** What stands before the first step, without a chat. */
+  readonly prompt?: readonly Segment[];
+  /** What stands for each step. */
+  readonly step?: readonly Segment[];
+  /** What stands between two steps. */
+  readonly between?: readonly Segment[];
+  /** What stands at the end. */
+  readonly suffix?: readonly Segment[];
+  readonly separator: Separator;
+  /** Whether one sequence gives all scores, or each step has a sequence of its own. @default 'one' */
+  readonly passes?: "one" | "perPrefix";
+  /** What `{opening}` stands for in the first step. */
+  readonly opening?: string;
+  /** Put before a step that does not begin with "Step" itself. */
+  readonly numbering?: string;
+  /** Whether blanks at the ends of a step are cut. @default false */
+  readonly trim?: boolean;
+  /** What becomes of a line break inside a step. @default 'keep' */
+  readonly lineBreak?: "keep" | "blank" | "single";
+  /** The system text of the prompt. */
+  readonly system?: string;
+  /** Where solutions are split into steps; null: an outcome model, which scores a solution as a whole. */
+  readonly split: string | null;
   readonly semantics: Semantics;
-  /** The step scores as one number. */
-  readonly aggregate: number;
-  /** Tokens that the model read. */
-  readonly tokens: number;
+  /** How the labels of the training were made. */
+  readonly labels: "humans" | "rollouts" | "consensus" | "preferences" | "unknown";
+  /** A score below it marks a weak step. */
+  readonly threshold: number | null;
+  /** Tokens, where the family was trained on fewer than its backbone allows. */
+  readonly maxLength?: number | null;
+  /** How step scores become one number, unless a call says otherwise. */
+  readonly aggregate: Aggregate;
 }
+/**
+* Changes to the profile that is recognised: `name` takes another one, every other field replaces that of the profile. A
+* text as `separator` takes the place of the profile's own text, and also splits solutions. A `name` that is not built in
+* needs all the fields of a {@link Profile}.
+*/
+type ProfileChoice = Partial<Omit<Profile, "separator">> & {
+  readonly separator?: Separator | string;
+};
 //#endregion
 //#region src/rerank.d.ts
 /** A solution offered for ranking: as text, or as its steps. */
@@ -103,45 +117,46 @@ interface Ranked {
   readonly steps: readonly ScoredStep[];
   /** The first step whose score is below the profile's threshold; null when there is none. */
   readonly firstWeakStep: number | null;
+  /** Tokens that were cut from the beginning of the prompt, where the call asked for it and there were too many. */
+  readonly truncated?: number;
 }
 //#endregion
 //#region src/prm.d.ts
 /** Where a model computes; `auto` takes the fastest that is there. */
 type Device = "auto" | "cpu" | "cuda" | "metal";
-/** Changes to the profile that is detected for a checkpoint. */
-interface ProfileChoice {
-  /** The profile to use instead of the detected one: `qwen-prm`, `trl`, `skywork`. */
-  readonly name?: string;
-  /** The text that follows every step, where the profile's separator is a text; also where solutions are split. */
-  readonly separator?: string;
-  /** Where solutions are split into steps. */
-  readonly split?: string;
-  /** The system text of the prompt. */
-  readonly system?: string;
-  /** How step scores become one number, unless a call says otherwise. */
-  readonly aggregate?: Aggregate;
-}
 interface LoadOptions {
   /** @default 'auto' */
   readonly device?: Device;
-  readonly profile?: ProfileChoice;
+  /** The name of the profile to use, or changes to the one that is recognised. */
+  readonly profile?: string | ProfileChoice;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
 }
-interface LoadProgress {
-  readonly phase: "resolve" | "load" | "ready";
-  readonly folder?: string;
-}
+/** `download` comes as often as files of the hub grow, and not at all when they are here. */
+type LoadProgress = {
+  readonly phase: "resolve";
+} | ({
+  readonly phase: "download";
+} & DownloadProgress) | {
+  readonly phase: "load" | "ready";
+  readonly folder: string;
+};
 /** What was recognised in a checkpoint, and from which evidence. */
 interface ModelFacts {
   readonly family: string;
   readonly architectures: readonly string[];
-  /** The kind of head: `mlp2`, `linear2`, `vhead`. */
+  /** `org/name` where the folder's path shows it; null elsewhere. */
+  readonly hubId: string | null;
+  /** The kind of head: `mlp2`, `mlp1`, `linear2`, `linear1`, `vhead`, `linear3`, `lm-candidates`. */
   readonly head: string;
   /** The profile's name. */
   readonly profile: string;
-  /** The tensor that gave the head away, and its shape. */
+  /** The tensor that gave the head away, its shape, and by what the profile was recognised. */
   readonly evidence: string;
+  /** Where the profile's recipe is written down. */
+  readonly source: string;
+  /** How the labels of the training were made. */
+  readonly labels: Profile["labels"];
   /** Of the backbone and the head. */
   readonly parameters: number;
   /** Of the stored weights; several are joined by `+`. */
@@ -152,14 +167,22 @@ interface ModelFacts {
   readonly semantics: Semantics;
   /** A score below it marks a weak step; null where the profile has none. */
   readonly threshold: number | null;
-  /** Where solutions are split into steps. */
-  readonly split: string;
+  /** Where solutions are split into steps; null: an outcome model, which scores a solution as a whole. */
+  readonly split: string | null;
+  /** What follows every step in the prompt, and its token ids. */
+  readonly separator: Separator;
+  readonly separatorIds: readonly number[];
   /** How step scores become one number by default. */
   readonly aggregate: Aggregate;
 }
 interface ScoreOptions {
   /** @default the profile's */
   readonly aggregate?: Aggregate;
+  /**
+  * What becomes of a trace with more tokens than the context: an error, or the loss of its first tokens, which
+  * `truncated` reports. A trace of which a score would be lost is an error either way. @default 'error'
+  */
+  readonly onOverflow?: "error" | "truncate-left";
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ScoreProgress) => void;
 }
@@ -194,10 +217,12 @@ declare class PRM implements AsyncDisposable {
   /**
   * Loads a PRM. Threads that load the same one share its weights.
   *
-  * @param ref a folder with config.json, tokenizer.json and safetensors; a hub id whose files are in the shared
-  *   Hugging Face cache; or nothing: the small model that comes with the package
+  * @param ref a folder with config.json, tokenizer.json and safetensors; a GGUF file; `[hf:]org/name[@revision]` or
+  *   `[hf:]org/name/path/to/file.gguf[@revision]` of the hub, which is fetched into the shared Hugging Face cache unless
+  *   it is there; or nothing: the small model that comes with the package
   * @throws `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_INVALID`, `ERR_MODEL_UNSUPPORTED`, `ERR_UNSAFE_FORMAT`, `ERR_TOKENIZER`,
-  *   `ERR_DEVICE_UNAVAILABLE`, `ERR_NATIVE_BINDING`, `ERR_INVALID_ARGUMENT`; the signal's reason when aborted
+  *   `ERR_DEVICE_UNAVAILABLE`, `ERR_NATIVE_BINDING`, `ERR_INVALID_ARGUMENT`; from the hub `ERR_GATED`, `ERR_OFFLINE`,
+  *   `ERR_HTTP`, `ERR_INTEGRITY`, `ERR_IO`; the signal's reason when aborted
   */
   static load(ref?: string, options?: LoadOptions): Promise<PRM>;
   /**
@@ -225,4 +250,4 @@ declare class PRM implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 //#endregion
-export { type Aggregate, type Candidate, type Device, type LoadOptions, type LoadProgress, type ModelFacts, PRM, type ProfileChoice, type Ranked, type RerankOptions, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Semantics, type SolutionTrace, type StepsTrace, SurefootError, type SurefootErrorCode, type Trace, aggregate, aggregates, splitSteps };
+export { type Aggregate, type Candidate, type Device, type LoadOptions, type LoadProgress, type ModelFacts, PRM, type Profile, type ProfileChoice, type Ranked, type RerankOptions, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type SolutionTrace, type StepsTrace, SurefootError, type SurefootErrorCode, type Trace, type Turn, aggregate, aggregates, splitSteps };

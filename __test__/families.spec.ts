@@ -6,6 +6,7 @@ import { page, pagePath, withoutBounds } from '../scripts/guide/checkpoints.ts'
 import { goldenCases } from '../src/golden.ts'
 import { PRM, type ProfileChoice, SurefootError } from '../src/index.ts'
 import { fixture, type ReferenceCase, readJson, repository, withFolder } from './helpers/fixtures.ts'
+import { readShared } from './helpers/shared.ts'
 
 const names = readdirSync(fixture('families')).toSorted()
 
@@ -217,6 +218,24 @@ test('a broken or costly chat template is an error of its own', async t => {
     writeFileSync(join(bare, 'tokenizer_config.json'), JSON.stringify(config))
     rmSync(join(bare, 'chat_template.jinja'), { force: true })
     t.regex(await codeOf(PRM.load(bare, { profile: 'reasonflux' })), /ERR_TEMPLATE.*it has none/)
+  })
+})
+
+test('the real template of Qwen2.5 gives the same prompt as the plain ChatML of the profile', async t => {
+  const config = readShared(t, 'models/tokenizer-qwen2_5/tokenizer_config.json')
+  if (config === null) return
+  await withFolder(async folder => {
+    const { chat_template: template } = JSON.parse(config)
+    const cases = readJson<{ cases: ReferenceCase[] }>(join(fixture('qwen2-mlp2'), 'expected.json')).cases
+    cpSync(fixture('qwen2-mlp2'), folder, { recursive: true })
+    writeFileSync(join(folder, 'chat_template.jinja'), template)
+    const prm = await PRM.load(folder)
+    for (const { problem, steps, scores, ids } of cases) {
+      const scored = await prm.score({ problem, steps })
+      t.is(scored.tokens, ids.length)
+      for (const [i, { score }] of scored.steps.entries()) t.true(Math.abs(score - scores[i]!) < 1e-4)
+    }
+    await prm.dispose()
   })
 })
 

@@ -29,7 +29,7 @@ const damaged: Record<string, { checkpoint?: string; edit: (folder: string) => v
     code: 'ERR_MODEL_UNSUPPORTED',
   },
   'the config asks for a scaled rope': {
-    edit: f => editJson(f, 'config.json', { rope_scaling: { rope_type: 'yarn', factor: 4 } }),
+    edit: f => editJson(f, 'config.json', { rope_scaling: { rope_type: 'dynamic', factor: 4 } }),
     code: 'ERR_MODEL_UNSUPPORTED',
   },
   'the config contradicts the tensors': {

@@ -7,6 +7,8 @@ export interface Outcome {
   readonly scores: readonly number[]
   /** Tokens that the model read. */
   readonly tokens: number
+  /** Tokens that were cut from the beginning. */
+  readonly truncated: number
 }
 
 /** A trace in the engine's hands. */
@@ -30,8 +32,8 @@ class Pump {
   readonly #waiting = new Map<number, Waiter>()
   #running = false
 
-  submit(model: Model, { problem, steps, system }: CheckedTrace): Job {
-    const id = this.#engine.submit(model, problem, steps, system)
+  submit(model: Model, { problem, steps, system }: CheckedTrace, truncate: boolean): Job {
+    const id = this.#engine.submit(model, problem, steps, system, truncate)
     const outcome = new Promise<Outcome>((resolve, reject) => this.#waiting.set(id, { resolve, reject }))
     void this.#run()
     return {
@@ -48,10 +50,10 @@ class Pump {
     this.#running = true
     try {
       while (this.#waiting.size > 0) {
-        for (const { id, scores, tokens, failure } of await this.#engine.step()) {
+        for (const { id, scores, tokens, truncated, failure } of await this.#engine.step()) {
           const waiter = this.#settle(id)
           if (failure) waiter?.reject(nativeError(failure))
-          else waiter?.resolve({ scores: scores!, tokens: tokens! })
+          else waiter?.resolve({ scores: scores!, tokens: tokens!, truncated: truncated! })
         }
       }
     } catch (error) {
@@ -71,8 +73,8 @@ class Pump {
 
 let pump: Pump | undefined
 
-/** Hands a trace to this thread's engine. */
-export function submit(model: Model, trace: CheckedTrace): Job {
+/** Hands a trace to this thread's engine. `truncate`: a trace that is too long loses its first tokens. */
+export function submit(model: Model, trace: CheckedTrace, truncate: boolean): Job {
   pump ??= new Pump()
-  return pump.submit(model, trace)
+  return pump.submit(model, trace, truncate)
 }

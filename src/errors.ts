@@ -6,7 +6,12 @@ const marker = Symbol.for('surefoot.error')
  * | code | meaning |
  * | --- | --- |
  * | `ERR_INVALID_ARGUMENT` | a value passed by the caller has the wrong type, shape or content |
- * | `ERR_MODEL_NOT_FOUND` | the reference names no folder here |
+ * | `ERR_MODEL_NOT_FOUND` | the reference names nothing here, and no repository, revision or file of the hub |
+ * | `ERR_DATASET_NOT_FOUND` | the hub has no such dataset, revision or file |
+ * | `ERR_GATED` | the hub's repository asks for terms to be accepted, or for a token that has access |
+ * | `ERR_OFFLINE` | the hub may not be asked or cannot be reached, and the cache does not hold what is needed |
+ * | `ERR_HTTP` | the hub refused, failed or gave an answer that cannot be used |
+ * | `ERR_INTEGRITY` | a downloaded file has not the size or the hash that the hub announced |
  * | `ERR_MODEL_INVALID` | a checkpoint file is missing, truncated, contradictory or holds NaN |
  * | `ERR_MODEL_UNSUPPORTED` | a sound checkpoint of a kind that surefoot does not score |
  * | `ERR_UNSAFE_FORMAT` | the weights are pickled; only safetensors are read |
@@ -22,6 +27,11 @@ const marker = Symbol.for('surefoot.error')
 export type SurefootErrorCode =
   | 'ERR_INVALID_ARGUMENT'
   | 'ERR_MODEL_NOT_FOUND'
+  | 'ERR_DATASET_NOT_FOUND'
+  | 'ERR_GATED'
+  | 'ERR_OFFLINE'
+  | 'ERR_HTTP'
+  | 'ERR_INTEGRITY'
   | 'ERR_MODEL_INVALID'
   | 'ERR_MODEL_UNSUPPORTED'
   | 'ERR_UNSAFE_FORMAT'

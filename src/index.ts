@@ -6,12 +6,12 @@ export {
   type LoadProgress,
   type ModelFacts,
   PRM,
-  type ProfileChoice,
   type RerankOptions,
   type ScoreManyOptions,
   type ScoreOptions,
   type ScoreProgress,
 } from './prm.ts'
 export { type SolutionTrace, type StepsTrace, splitSteps, type Trace } from './problem.ts'
+export type { Profile, ProfileChoice, Segment, Separator, Turn } from './profile.ts'
 export type { Candidate, Ranked } from './rerank.ts'
 export type { ScoredStep, ScoredTrace, Semantics } from './scorer.ts'

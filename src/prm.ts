@@ -1,10 +1,12 @@
 import { setMaxListeners } from 'node:events'
 import { type Aggregate, aggregate, aggregates } from './aggregate.ts'
-import { type Job, submit } from './engine.ts'
+import { type Job, type Outcome, submit } from './engine.ts'
 import { invalidArgument, SurefootError } from './errors.ts'
+import type { DownloadProgress } from './hub/index.ts'
 import { type Model, native, nativeError } from './native.ts'
 import { inOrder } from './ordered.ts'
 import { type CheckedTrace, checkTrace, type Trace } from './problem.ts'
+import type { Profile, ProfileChoice, Separator } from './profile.ts'
 import { type Candidate, type Ranked, rank, toTraces } from './rerank.ts'
 import { resolveModel } from './resolve.ts'
 import type { ScoredTrace, Semantics } from './scorer.ts'
@@ -12,43 +14,37 @@ import type { ScoredTrace, Semantics } from './scorer.ts'
 /** Where a model computes; `auto` takes the fastest that is there. */
 export type Device = 'auto' | 'cpu' | 'cuda' | 'metal'
 
-/** Changes to the profile that is detected for a checkpoint. */
-export interface ProfileChoice {
-  /** The profile to use instead of the detected one: `qwen-prm`, `trl`, `skywork`. */
-  readonly name?: string
-  /** The text that follows every step, where the profile's separator is a text; also where solutions are split. */
-  readonly separator?: string
-  /** Where solutions are split into steps. */
-  readonly split?: string
-  /** The system text of the prompt. */
-  readonly system?: string
-  /** How step scores become one number, unless a call says otherwise. */
-  readonly aggregate?: Aggregate
-}
-
 export interface LoadOptions {
   /** @default 'auto' */
   readonly device?: Device
-  readonly profile?: ProfileChoice
+  /** The name of the profile to use, or changes to the one that is recognised. */
+  readonly profile?: string | ProfileChoice
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: LoadProgress) => void
 }
 
-export interface LoadProgress {
-  readonly phase: 'resolve' | 'load' | 'ready'
-  readonly folder?: string
-}
+/** `download` comes as often as files of the hub grow, and not at all when they are here. */
+export type LoadProgress =
+  | { readonly phase: 'resolve' }
+  | ({ readonly phase: 'download' } & DownloadProgress)
+  | { readonly phase: 'load' | 'ready'; readonly folder: string }
 
 /** What was recognised in a checkpoint, and from which evidence. */
 export interface ModelFacts {
   readonly family: string
   readonly architectures: readonly string[]
-  /** The kind of head: `mlp2`, `linear2`, `vhead`. */
+  /** `org/name` where the folder's path shows it; null elsewhere. */
+  readonly hubId: string | null
+  /** The kind of head: `mlp2`, `mlp1`, `linear2`, `linear1`, `vhead`, `linear3`, `lm-candidates`. */
   readonly head: string
   /** The profile's name. */
   readonly profile: string
-  /** The tensor that gave the head away, and its shape. */
+  /** The tensor that gave the head away, its shape, and by what the profile was recognised. */
   readonly evidence: string
+  /** Where the profile's recipe is written down. */
+  readonly source: string
+  /** How the labels of the training were made. */
+  readonly labels: Profile['labels']
   /** Of the backbone and the head. */
   readonly parameters: number
   /** Of the stored weights; several are joined by `+`. */
@@ -59,8 +55,11 @@ export interface ModelFacts {
   readonly semantics: Semantics
   /** A score below it marks a weak step; null where the profile has none. */
   readonly threshold: number | null
-  /** Where solutions are split into steps. */
-  readonly split: string
+  /** Where solutions are split into steps; null: an outcome model, which scores a solution as a whole. */
+  readonly split: string | null
+  /** What follows every step in the prompt, and its token ids. */
+  readonly separator: Separator
+  readonly separatorIds: readonly number[]
   /** How step scores become one number by default. */
   readonly aggregate: Aggregate
 }
@@ -68,6 +67,11 @@ export interface ModelFacts {
 export interface ScoreOptions {
   /** @default the profile's */
   readonly aggregate?: Aggregate
+  /**
+   * What becomes of a trace with more tokens than the context: an error, or the loss of its first tokens, which
+   * `truncated` reports. A trace of which a score would be lost is an error either way. @default 'error'
+   */
+  readonly onOverflow?: 'error' | 'truncate-left'
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ScoreProgress) => void
 }
@@ -107,26 +111,33 @@ export class PRM implements AsyncDisposable {
 
   private constructor(model: Model) {
     const { profile, ...facts } = JSON.parse(model.facts)
-    const { name, head, semantics, threshold, split, aggregate } = profile
-    this.facts = Object.freeze({ ...facts, head, profile: name, semantics, threshold, split, aggregate })
+    const { name, head, source, labels, semantics, threshold, split, separator, aggregate } = profile
+    const read = { head, profile: name, source, labels, semantics, threshold, split, separator, aggregate }
+    this.facts = Object.freeze({ ...facts, ...read })
     this.#model = model
   }
 
   /**
    * Loads a PRM. Threads that load the same one share its weights.
    *
-   * @param ref a folder with config.json, tokenizer.json and safetensors; a hub id whose files are in the shared
-   *   Hugging Face cache; or nothing: the small model that comes with the package
+   * @param ref a folder with config.json, tokenizer.json and safetensors; a GGUF file; `[hf:]org/name[@revision]` or
+   *   `[hf:]org/name/path/to/file.gguf[@revision]` of the hub, which is fetched into the shared Hugging Face cache unless
+   *   it is there; or nothing: the small model that comes with the package
    * @throws `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_INVALID`, `ERR_MODEL_UNSUPPORTED`, `ERR_UNSAFE_FORMAT`, `ERR_TOKENIZER`,
-   *   `ERR_DEVICE_UNAVAILABLE`, `ERR_NATIVE_BINDING`, `ERR_INVALID_ARGUMENT`; the signal's reason when aborted
+   *   `ERR_DEVICE_UNAVAILABLE`, `ERR_NATIVE_BINDING`, `ERR_INVALID_ARGUMENT`; from the hub `ERR_GATED`, `ERR_OFFLINE`,
+   *   `ERR_HTTP`, `ERR_INTEGRITY`, `ERR_IO`; the signal's reason when aborted
    */
   static async load(ref?: string, options: LoadOptions = {}): Promise<PRM> {
     const { device = 'auto', profile = {}, signal, onProgress } = options
     signal?.throwIfAborted()
     onProgress?.({ phase: 'resolve' })
-    const folder = resolveModel(ref)
+    const folder = await resolveModel(ref, {
+      signal,
+      onProgress: onProgress && (download => onProgress({ phase: 'download', ...download })),
+    })
+    signal?.throwIfAborted()
     onProgress?.({ phase: 'load', folder })
-    const loading = native().loadModel(folder, String(device), JSON.stringify(profile))
+    const loading = native().loadModel(folder, String(device), JSON.stringify(profileChoice(profile)))
     const { model, failure } = await unlessAborted(loading, signal, late => late.model?.dispose())
     if (failure) throw nativeError(failure)
     onProgress?.({ phase: 'ready', folder })
@@ -142,12 +153,14 @@ export class PRM implements AsyncDisposable {
   score(traces: readonly Trace[], options?: ScoreOptions): Promise<ScoredTrace[]>
   async score(input: Trace | readonly Trace[], options: ScoreOptions = {}): Promise<ScoredTrace | ScoredTrace[]> {
     this.#assertUsable(options.signal)
-    const traces = isMany(input) ? input : [input]
-    const scored = await this.#score(
-      traces.map(trace => checkTrace(trace, this.facts.split)),
-      options,
-    )
-    return isMany(input) ? scored : scored[0]!
+    if (isMany(input)) {
+      return this.#score(
+        input.map(trace => checkTrace(trace, this.facts.split)),
+        options,
+      )
+    }
+    const [scored] = await this.#score([checkTrace(input, this.facts.split)], options)
+    return scored!
   }
 
   /**
@@ -193,10 +206,7 @@ export class PRM implements AsyncDisposable {
     }
     this.#assertUsable(options.signal)
     const traces = toTraces(problem, candidates, system, this.facts.split)
-    const scored = await this.#score(
-      traces.filter(trace => trace !== null),
-      rest,
-    )
+    const scored = await this.#score(traces, rest)
     return rank(traces, scored, this.facts.threshold).slice(0, topN)
   }
 
@@ -217,27 +227,36 @@ export class PRM implements AsyncDisposable {
     signal?.throwIfAborted()
   }
 
-  async #score(traces: readonly CheckedTrace[], options: ScoreOptions): Promise<ScoredTrace[]> {
-    const { aggregate: by = this.facts.aggregate, signal, onProgress } = options
+  /** The results of the traces that are not null, in order. */
+  async #score(given: readonly (CheckedTrace | null)[], options: ScoreOptions): Promise<ScoredTrace[]> {
+    const { aggregate: by = this.facts.aggregate, onOverflow = 'error', signal, onProgress } = options
     if (!aggregates.includes(by)) {
       invalidArgument('aggregate', `must be one of ${aggregates.join(', ')}, got ${String(by)}`, by)
     }
-    const jobs = traces.map(trace => submit(this.#model, trace))
+    if (onOverflow !== 'error' && onOverflow !== 'truncate-left') {
+      invalidArgument('onOverflow', "must be 'error' or 'truncate-left'", onOverflow)
+    }
+    const traces = given.flatMap((trace, index) => (trace === null ? [] : [{ trace, index }]))
+    const jobs = traces.map(({ trace }) => submit(this.#model, trace, onOverflow === 'truncate-left'))
     const cancel = (reason: unknown): void => {
       for (const job of jobs) job.cancel(reason)
     }
     const abort = (): void => cancel(signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
     let [done, tokens] = [0, 0]
-    const result = async (job: Job, trace: CheckedTrace): Promise<ScoredTrace> => {
+    const result = async (job: Job, trace: CheckedTrace, index: number): Promise<ScoredTrace> => {
       this.#underWay.add(job)
-      const outcome = await job.outcome.finally(() => this.#underWay.delete(job))
+      const outcome = await job.outcome
+        .finally(() => this.#underWay.delete(job))
+        .catch(error => {
+          throw given.length > 1 ? ofCandidate(error, index) : error
+        })
       tokens += outcome.tokens
       onProgress?.({ done: ++done, total: jobs.length, tokens })
-      return this.#scoredTrace(trace, outcome.scores, outcome.tokens, by)
+      return this.#scoredTrace(trace, outcome, by)
     }
     try {
-      return await Promise.all(jobs.map((job, index) => result(job, traces[index]!)))
+      return await Promise.all(jobs.map((job, at) => result(job, traces[at]!.trace, traces[at]!.index)))
     } catch (error) {
       cancel(error)
       throw error
@@ -246,7 +265,7 @@ export class PRM implements AsyncDisposable {
     }
   }
 
-  #scoredTrace(trace: CheckedTrace, scores: readonly number[], tokens: number, by: Aggregate): ScoredTrace {
+  #scoredTrace(trace: CheckedTrace, { scores, tokens, truncated }: Outcome, by: Aggregate): ScoredTrace {
     if (scores.length !== trace.steps.length) {
       throw new SurefootError('ERR_INTERNAL', `${scores.length} scores for ${trace.steps.length} steps`)
     }
@@ -255,12 +274,28 @@ export class PRM implements AsyncDisposable {
       semantics: this.facts.semantics,
       aggregate: aggregate(scores, by),
       tokens,
+      ...(truncated > 0 ? { truncated } : {}),
     }
   }
 }
 
 function isMany(input: Trace | readonly Trace[]): input is readonly Trace[] {
   return Array.isArray(input)
+}
+
+function profileChoice(profile: unknown): object {
+  if (typeof profile === 'string') return { name: profile }
+  if (typeof profile === 'object' && profile !== null && !Array.isArray(profile)) return profile
+  return invalidArgument('profile', 'must be a name or an object', profile)
+}
+
+/** The error of one trace among several, which names it. */
+function ofCandidate(error: unknown, index: number): unknown {
+  if (!SurefootError.isInstance(error) || !['ERR_CONTEXT_OVERFLOW', 'ERR_NOT_FINITE'].includes(error.code)) return error
+  return new SurefootError(error.code, `candidate ${index}: ${error.message}`, {
+    data: { ...error.data, candidate: index },
+    cause: error,
+  })
 }
 
 function disposed(): SurefootError {

@@ -38,12 +38,19 @@ export function splitSteps(solution: string, separator: string): string[] {
     .filter(step => step !== '')
 }
 
+/** The steps of a solution as text; an outcome model (`split` null) takes it as one. */
+export function stepsOfText(solution: string, split: string | null): string[] {
+  if (split !== null) return splitSteps(solution, split)
+  return solution.trim() === '' ? [] : [solution]
+}
+
 /**
  * Checks a trace from outside and splits its solution.
  *
+ * @param split the profile's; null for an outcome model, for which steps are joined by a blank line
  * @throws `ERR_INVALID_ARGUMENT` for what is missing, no string, not well-formed Unicode, blank, or given twice
  */
-export function checkTrace(trace: Trace, split: string): CheckedTrace {
+export function checkTrace(trace: Trace, split: string | null): CheckedTrace {
   if (typeof trace !== 'object' || trace === null) invalidArgument('trace', 'must be an object', trace)
   const { problem, steps, solution, system } = trace as Partial<StepsTrace & SolutionTrace>
   checkText('problem', problem)
@@ -51,12 +58,13 @@ export function checkTrace(trace: Trace, split: string): CheckedTrace {
   if ((steps === undefined) === (solution === undefined)) {
     invalidArgument('trace', 'needs either steps or solution, and not both')
   }
-  return { problem, steps: steps === undefined ? stepsOf(solution, split) : checkSteps(steps), system }
+  const checked = steps === undefined ? stepsOf(solution, split) : checkSteps(steps)
+  return { problem, steps: split === null ? [checked.join('\n\n')] : checked, system }
 }
 
-function stepsOf(solution: unknown, separator: string): string[] {
+function stepsOf(solution: unknown, split: string | null): string[] {
   checkText('solution', solution)
-  const steps = splitSteps(solution, separator)
+  const steps = stepsOfText(solution, split)
   if (steps.length === 0) invalidArgument('solution', 'holds no step', solution)
   return steps
 }

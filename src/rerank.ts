@@ -1,5 +1,5 @@
 import { invalidArgument } from './errors.ts'
-import { type CheckedTrace, checkTrace, splitSteps } from './problem.ts'
+import { type CheckedTrace, checkTrace, stepsOfText } from './problem.ts'
 import type { ScoredStep, ScoredTrace } from './scorer.ts'
 
 /** A solution offered for ranking: as text, or as its steps. */
@@ -13,6 +13,8 @@ export interface Ranked {
   readonly steps: readonly ScoredStep[]
   /** The first step whose score is below the profile's threshold; null when there is none. */
   readonly firstWeakStep: number | null
+  /** Tokens that were cut from the beginning of the prompt, where the call asked for it and there were too many. */
+  readonly truncated?: number
 }
 
 /** Candidates → traces; null for a candidate without steps. */
@@ -20,14 +22,14 @@ export function toTraces(
   problem: string,
   candidates: readonly Candidate[],
   system: string | undefined,
-  split: string,
+  split: string | null,
 ): (CheckedTrace | null)[] {
   if (!Array.isArray(candidates)) invalidArgument('candidates', 'must be an array', candidates)
   return candidates.map((candidate: Candidate, index) => {
     if (typeof candidate !== 'string' && !Array.isArray(candidate)) {
       invalidArgument(`candidates[${index}]`, 'must be a string or an array of steps', candidate)
     }
-    const steps = typeof candidate === 'string' ? splitSteps(candidate, split) : candidate
+    const steps = typeof candidate === 'string' ? stepsOfText(candidate, split) : candidate
     if (steps.length === 0) return null
     return checkTrace({ problem, steps, ...(system === undefined ? {} : { system }) }, split)
   })
@@ -44,7 +46,9 @@ export function rank(
     .map((trace, index): Ranked => {
       const result = trace && results.next().value
       if (!result) return { index, score: Number.NEGATIVE_INFINITY, steps: [], firstWeakStep: null }
-      return { index, score: result.aggregate, steps: result.steps, firstWeakStep: firstBelow(result.steps, threshold) }
+      const { aggregate: score, steps, truncated } = result
+      const cut = truncated === undefined ? {} : { truncated }
+      return { index, score, steps, firstWeakStep: firstBelow(steps, threshold), ...cut }
     })
     .sort((a, b) => (a.score === b.score ? 0 : b.score - a.score))
 }

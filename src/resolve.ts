@@ -1,8 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { invalidArgument, SurefootError } from './errors.ts'
+import { invalidArgument } from './errors.ts'
+import { type FetchOptions, fetchModel, modelReference } from './hub/index.ts'
 
 /** Where models/ and demo/ are. */
 export const packageFolder: string = fileURLToPath(new URL('..', import.meta.url))
@@ -10,37 +10,18 @@ export const packageFolder: string = fileURLToPath(new URL('..', import.meta.url
 /** The PRM that comes with the package. */
 export const embeddedPrm: string = join(packageFolder, 'models', 'tiny-prm')
 
-const hubId = /^[\w.-]+\/[\w.-]+$/
-
 /**
- * A model reference → the folder with its files: a folder, or a hub id that the shared Hugging Face cache holds.
- * Nothing is downloaded.
+ * A model reference → the folder with its files, or a GGUF file. What exists here wins; else
+ * `[hf:]org/name[/file.gguf][@revision]` is fetched from the hub into the shared Hugging Face cache.
  *
  * @param ref undefined stands for {@link embeddedPrm}
- * @throws `ERR_INVALID_ARGUMENT`, `ERR_MODEL_NOT_FOUND`
+ * @throws `ERR_INVALID_ARGUMENT` and what fetching throws; the signal's reason
  */
-export function resolveModel(ref: string | undefined): string {
+export async function resolveModel(ref: string | undefined, options: FetchOptions = {}): Promise<string> {
   if (ref === undefined) return embeddedPrm
   if (typeof ref !== 'string' || ref === '' || ref.includes('\0')) {
-    invalidArgument('ref', 'must be a folder or a hub id', ref)
+    invalidArgument('ref', 'must be a folder, a GGUF file or a hub id', ref)
   }
-  if (existsSync(ref) || !hubId.test(ref)) return resolve(ref)
-  const snapshot = cachedSnapshot(ref)
-  if (snapshot !== undefined) return snapshot
-  throw new SurefootError(
-    'ERR_MODEL_NOT_FOUND',
-    `${ref} is neither a folder here nor in the Hugging Face cache; fetch it first: hf download ${ref}`,
-    { data: { ref } },
-  )
-}
-
-/** The snapshot that `main` names, in huggingface_hub's cache layout. */
-function cachedSnapshot(id: string): string | undefined {
-  const { HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env
-  const home = HF_HOME ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface')
-  const repo = join(HF_HUB_CACHE ?? join(home, 'hub'), `models--${id.replace('/', '--')}`)
-  const main = join(repo, 'refs', 'main')
-  if (!existsSync(main)) return undefined
-  const snapshot = join(repo, 'snapshots', readFileSync(main, 'utf8').trim())
-  return existsSync(snapshot) ? snapshot : undefined
+  const reference = existsSync(ref) ? undefined : modelReference(ref)
+  return reference === undefined ? resolve(ref) : fetchModel(reference, options)
 }

@@ -7,11 +7,13 @@ export interface ScoredStep {
 }
 
 export interface ScoredTrace {
-  /** As many as the trace has steps, in order. */
+  /** As many as the trace has steps, in order; one, the whole solution, from an outcome model. */
   readonly steps: readonly ScoredStep[]
   readonly semantics: Semantics
   /** The step scores as one number. */
   readonly aggregate: number
   /** Tokens that the model read. */
   readonly tokens: number
+  /** Tokens that were cut from the beginning of the prompt, where the call asked for it and there were too many. */
+  readonly truncated?: number
 }

@@ -98,6 +98,14 @@ shapes of the tensors (which head is there), a hub name (\`org/name\`, from the 
 a key that only one family's config.json has, and then the one family that usually has such a head. Where the files do not
 tell families apart, loading is an error that lists the profiles; name one:
 
+\`\`\`ts
+import { PRM } from 'surefoot'
+
+const embedded = await PRM.load()
+console.log(embedded.facts.profile, embedded.facts.evidence, embedded.facts.separatorIds)
+await embedded.dispose()
+\`\`\`
+
 \`\`\`ts needs a checkpoint
 const prm = await PRM.load('./some-folder', { profile: 'math-shepherd' })
 const mine = await PRM.load('./mine', { profile: { name: 'trl', separator: '\\n\\n', threshold: 0.3 } })
