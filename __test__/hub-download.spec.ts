@@ -126,7 +126,7 @@ test('a wrong hash is an error, and neither blob nor part is kept', async t => {
       server.add('org/name', commits[0], files)
       server.body = (bytes, { path }) => {
         const changed = Buffer.from(bytes)
-        if (path.endsWith(file)) changed[0]! ^= 1
+        if (path.endsWith(`/${file}`) || path.endsWith(`=${file}`)) changed[0]! ^= 1
         return { bytes: changed }
       }
       const { code, message, data } = await failureOf(t, fetchModel(name, {}, settings))

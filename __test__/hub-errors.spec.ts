@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
@@ -90,15 +90,18 @@ test('429, 408 and 5xx are tried again, for as long as the hub asks', async t =>
   for (const status of [408, 429, 500, 502, 503, 504]) {
     await withHub(async ({ server, settings }) => {
       server.add('org/name', commits[0], model)
-      let refusals = 0
-      server.answer = ({ server: at, path }, response) => {
-        const here = at === 'cdn' || path.includes('/api/models/') || path.endsWith('/config.json')
-        if (!here || ++refusals % 3 === 0) return false
-        response.writeHead(status, { 'retry-after': refusals % 2 === 0 ? '0' : new Date(0).toUTCString() }).end()
+      const refused = new Map<string, number>()
+      server.answer = ({ server: at, method, path }, response) => {
+        const key = `${at} ${method} ${path}`
+        const times = refused.get(key) ?? 0
+        const here = at === 'cdn' || path.startsWith('/api/models/')
+        if (!here || times === 2) return false
+        refused.set(key, times + 1)
+        response.writeHead(status, { 'retry-after': times === 0 ? '0' : new Date(0).toUTCString() }).end()
         return true
       }
       await t.notThrowsAsync(fetchModel(name, {}, settings), `${status}`)
-      t.true(refusals > 6)
+      t.deepEqual([...refused.values()], [2, 2, 2], 'the list and the two files of the CDN')
     })
   }
 })
@@ -119,10 +122,10 @@ test('a hub that fails every time, or asks to wait too long, is an error with it
 test('a hub that says nothing is given up', async t => {
   await withHub(async ({ server, settings }) => {
     server.answer = () => true
-    const { code, message } = await failureOf(t, fetchModel(name, {}, { ...settings, lookupTimeout: 20 }))
+    const { code, message } = await failureOf(t, fetchModel(name, {}, { ...settings, lookupTimeout: 100 }))
     t.is(code, 'ERR_OFFLINE')
     t.regex(message, /org\/name could not be fetched from http:\/\/127\.0\.0\.1:\d+: no answer/)
-    t.is(server.seen.length, settings.attempts)
+    t.true(server.seen.length > 1)
   })
 })
 
@@ -266,7 +269,7 @@ test('offline, nothing is asked: what the cache holds is taken, what it lacks is
       revision.message,
       /org\/name@v1 is not in the cache .*, and HF_HUB_OFFLINE forbids to ask the hub; with a network, run: hf download org\/name --revision v1$/,
     )
-    for (const file of ['model.safetensors', 'tokenizer.json', 'config.json']) {
+    for (const file of ['tokenizer.json', 'config.json', 'model.safetensors']) {
       rmSync(join(folder, file))
       const { code, message } = await failureOf(t, fetchModel(name, {}, offline))
       t.is(code, 'ERR_OFFLINE')
@@ -296,7 +299,7 @@ test.serial('a hub that gives no answer is worth a warning when the cache holds 
   for (const answer of [
     (_: unknown, response: { destroy(): unknown }) => Boolean(response.destroy()),
     (_: unknown, response: Parameters<typeof refuse>[0]) => Boolean(response.writeHead(503).end()),
-    (_: unknown, response: Parameters<typeof refuse>[0]) => (refuse(response, 401, 'RepoNotFound', ''), true),
+    (_: unknown, response: Parameters<typeof refuse>[0]) => Boolean(refuse(response, 401, 'RepoNotFound', '')),
   ]) {
     const warnings = await afterwards(t, answer as Hub['server']['answer'])
     t.is(warnings.length, 1)
@@ -308,7 +311,7 @@ test('a revision that is gone is an error though the cache holds it', async t =>
   await withHub(async ({ server, settings }) => {
     server.add('org/name', commits[0], model)
     await fetchModel(name, {}, settings)
-    server.answer = (_, response) => (refuse(response, 404, 'RevisionNotFound', ''), true)
+    server.answer = (_, response) => Boolean(refuse(response, 404, 'RevisionNotFound', ''))
     t.is((await failureOf(t, fetchModel(name, {}, settings))).code, 'ERR_MODEL_NOT_FOUND')
   })
 })
@@ -392,15 +395,3 @@ test.serial(
     })
   },
 )
-
-test('a cache that is read-only still serves what it holds', async t => {
-  await withHub(async ({ server, cache, settings }) => {
-    server.add('org/name', commits[0], model)
-    const folder = await fetchModel(name, {}, settings)
-    const refs = join(cache, 'models--org--name', 'refs')
-    rmSync(join(cache, 'models--org--name', '.no_exist'), { recursive: true })
-    mkdirSync(join(cache, 'models--org--name', '.no_exist'))
-    writeFileSync(join(refs, 'v1'), commits[0])
-    t.is(await fetchModel(name, {}, settings), folder)
-  })
-})

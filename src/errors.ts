@@ -16,6 +16,7 @@ const marker = Symbol.for('surefoot.error')
  * | `ERR_MODEL_UNSUPPORTED` | a sound checkpoint of a kind that surefoot does not score |
  * | `ERR_UNSAFE_FORMAT` | the weights are pickled; only safetensors are read |
  * | `ERR_TOKENIZER` | the tokenizer does not fit the model or its profile |
+ * | `ERR_TEMPLATE` | the checkpoint's chat template is broken, costs too much or leaves out parts of the prompt |
  * | `ERR_CONTEXT_OVERFLOW` | more tokens than the model's context |
  * | `ERR_DEVICE_UNAVAILABLE` | the device does not exist here |
  * | `ERR_NOT_FINITE` | the model gave NaN or infinity for a step |
@@ -36,6 +37,7 @@ export type SurefootErrorCode =
   | 'ERR_MODEL_UNSUPPORTED'
   | 'ERR_UNSAFE_FORMAT'
   | 'ERR_TOKENIZER'
+  | 'ERR_TEMPLATE'
   | 'ERR_CONTEXT_OVERFLOW'
   | 'ERR_DEVICE_UNAVAILABLE'
   | 'ERR_NOT_FINITE'

@@ -117,18 +117,20 @@ export class HubServer {
     this.#resolve(response, parts)
   }
 
-  #api(
+  async #api(
     seen: Seen,
     response: ServerResponse,
     [kind, org, name, verb, revision, ...rest]: string[],
-  ): Promise<void> | void {
-    if (kind === 'resolve-cache')
+  ): Promise<void> {
+    if (kind === 'resolve-cache') {
+      response.setHeader('x-repo-commit', verb!)
       return this.#send(seen, response, this.#file(`${org}/${name}`, verb!, [revision, ...rest].join('/'))!)
+    }
     const id = `${kind === 'datasets' ? 'datasets/' : ''}${org}/${name}`
     const repository = this.#repositories.get(id)
-    if (!repository) return refuse(response, 401, 'RepoNotFound', 'Repository not found')
+    if (!repository) return void refuse(response, 401, 'RepoNotFound', 'Repository not found')
     const commit = repository.revisions[revision ?? 'main'] ?? (repository.files[revision!] && revision)
-    if (commit === undefined) return refuse(response, 404, 'RevisionNotFound', `Invalid rev id: ${revision}`)
+    if (commit === undefined) return void refuse(response, 404, 'RevisionNotFound', `Invalid rev id: ${revision}`)
     const files = repository.files[commit]!
     response.setHeader('content-type', 'application/json')
     if (verb === 'tree') {
@@ -195,10 +197,9 @@ export class HubServer {
 }
 
 /** An answer as the hub words its refusals. */
-export function refuse(response: ServerResponse, status: number, code: string, message: string): void {
-  response
-    .writeHead(status, { 'x-error-code': code, 'x-error-message': message })
-    .end(JSON.stringify({ error: message }))
+export function refuse(response: ServerResponse, status: number, code: string, message: string): ServerResponse {
+  response.writeHead(status, { 'x-error-code': code, 'x-error-message': message })
+  return response.end(JSON.stringify({ error: message }))
 }
 
 /** The sha256 of a file in LFS, the sha1 of a git blob. */

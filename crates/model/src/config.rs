@@ -214,19 +214,23 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    /// transformers 5 writes `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`.
+    /// transformers 5 writes `rope_parameters`, earlier versions `rope_theta` and `rope_scaling`, which wins over it.
     fn rope(&self, max_positions: usize) -> Result<Rope> {
         let mut rope: Option<Self> = None;
-        let mut theta = self.get("rope_theta");
         for key in ["rope_scaling", "rope_parameters"] {
             let Some(value) = self.get(key) else { continue };
             let Some(object) = value.as_object() else {
                 return Err(invalid(self.path, format!("{key} is {value}, not an object")));
             };
-            let fields = Fields { object, ..*self };
-            theta = fields.get("rope_theta").or(theta);
-            rope = Some(fields);
+            if object.values().any(Value::is_object) {
+                return Err(self.unsupported(format!("{key} {value}; one rope for all layers is computed")));
+            }
+            if rope.is_none() && !object.is_empty() {
+                rope = Some(Fields { object, ..*self });
+            }
         }
+        let own = rope.as_ref().and_then(|rope| rope.get("rope_theta"));
+        let theta = own.or_else(|| self.get("rope_theta"));
         for fields in [Some(self), rope.as_ref()].into_iter().flatten() {
             if fields.positive("partial_rotary_factor", 1.0)? != 1.0 {
                 return Err(self.unsupported("partial_rotary_factor; only whole heads are rotated".into()));
@@ -313,6 +317,10 @@ impl<'a> Fields<'a> {
         let Some(types) = self.get("layer_types") else {
             return Ok(by_default);
         };
+        let full = |types: &Vec<Value>| types.iter().all(|kind| kind.as_str() == Some("full_attention"));
+        if types.as_array().is_some_and(full) && by_default.iter().all(Option::is_none) {
+            return Ok(by_default);
+        }
         if types.as_array().is_none_or(|types| types.len() != layers) {
             let message = format!("layer_types is not an array of num_hidden_layers, {layers}, names");
             return Err(invalid(self.path, message));
@@ -410,6 +418,10 @@ mod tests {
             ("rope_scaling", json!({ "factor": 8.0 })),
             ("rope_parameters", json!({ "type": "longrope" })),
             ("partial_rotary_factor", json!(0.5)),
+            (
+                "rope_parameters",
+                json!({ "full_attention": { "rope_type": "default" } }),
+            ),
         ] {
             let error = with(key, value).unwrap_err();
             assert_eq!(error.code(), "ERR_MODEL_UNSUPPORTED", "{key}");
@@ -431,7 +443,7 @@ mod tests {
             ("rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 })),
             ("rope_parameters", json!({ "type": "yarn" })),
             ("vocab_size", json!(2.5)),
-            ("layer_types", json!(["full_attention"])),
+            ("layer_types", json!(["sliding_attention"])),
             ("layer_types", json!("full_attention")),
             ("tie_word_embeddings", json!("yes")),
         ] {
