@@ -1,22 +1,6 @@
-import { a as StepsTrace, c as SurefootError, d as aggregate, f as aggregates, i as SolutionTrace, l as SurefootErrorCode, n as ScoredTrace, o as Trace, r as Semantics, s as splitSteps, t as ScoredStep, u as Aggregate } from "./scorer-Dc6ceo0q.mjs";
+import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-q5lArPQ8.mjs";
+import { a as StepsTrace, c as Aggregate, i as SolutionTrace, l as aggregate, n as ScoredTrace, o as Trace, r as Semantics, s as splitSteps, t as ScoredStep, u as aggregates } from "./scorer-qEFsnAL-.mjs";
 
-//#region src/hub/snapshot.d.ts
-/** How far a download is. Files that are here already are not counted. */
-interface DownloadProgress {
-  /** The file that grew. */
-  readonly file: string;
-  /** Bytes of it that are here, those of an earlier run included. */
-  readonly loaded: number;
-  /** Bytes of it in all; undefined while the hub has not said. */
-  readonly total: number | undefined;
-  /** The same over all files that are known to be needed. */
-  readonly all: {
-    readonly files: number;
-    readonly loaded: number;
-    readonly total: number;
-  };
-}
-//#endregion
 //#region src/profile.d.ts
 /**
 * A piece of a prompt: text with the placeholders `{problem}`, `{system}`, `{step}`, `{index}` and `{opening}`; a token of
@@ -250,4 +234,4 @@ declare class PRM implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 //#endregion
-export { type Aggregate, type Candidate, type Device, type LoadOptions, type LoadProgress, type ModelFacts, PRM, type Profile, type ProfileChoice, type Ranked, type RerankOptions, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type SolutionTrace, type StepsTrace, SurefootError, type SurefootErrorCode, type Trace, type Turn, aggregate, aggregates, splitSteps };
+export { type Aggregate, type Candidate, type Device, type DownloadProgress, type LoadOptions, type LoadProgress, type ModelFacts, PRM, type Profile, type ProfileChoice, type Ranked, type RerankOptions, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type SolutionTrace, type StepsTrace, SurefootError, type SurefootErrorCode, type Trace, type Turn, aggregate, aggregates, splitSteps };

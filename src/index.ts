@@ -1,5 +1,6 @@
 export { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 export { SurefootError, type SurefootErrorCode } from './errors.ts'
+export type { DownloadProgress } from './hub/index.ts'
 export {
   type Device,
   type LoadOptions,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { invalidArgument } from './errors.ts'
-import { type FetchOptions, fetchModel, modelReference } from './hub/index.ts'
+import type { FetchOptions } from './hub/index.ts'
 
 /** Where models/ and demo/ are. */
 export const packageFolder: string = fileURLToPath(new URL('..', import.meta.url))
@@ -22,6 +22,9 @@ export async function resolveModel(ref: string | undefined, options: FetchOption
   if (typeof ref !== 'string' || ref === '' || ref.includes('\0')) {
     invalidArgument('ref', 'must be a folder, a GGUF file or a hub id', ref)
   }
-  const reference = existsSync(ref) ? undefined : modelReference(ref)
+  if (existsSync(ref)) return resolve(ref)
+  // What most calls do not need is not loaded with the package.
+  const { fetchModel, modelReference } = await import('./hub/index.ts')
+  const reference = modelReference(ref)
   return reference === undefined ? resolve(ref) : fetchModel(reference, options)
 }

@@ -1,6 +1,6 @@
 import type { Aggregate } from '../aggregate.ts'
 import { invalidArgument } from '../errors.ts'
-import { type Device, PRM } from '../prm.ts'
+import { type Device, type LoadProgress, PRM } from '../prm.ts'
 import type { ProfileChoice } from '../profile.ts'
 
 /** The options that name a model, shared by the commands. */
@@ -22,7 +22,8 @@ export function loadModel({ prm, device, profile, separator }: ModelOptions, sig
     ...(profile === undefined ? {} : profileChoice(profile)),
     ...(separator === undefined ? {} : { separator }),
   }
-  return PRM.load(prm, { device, profile: choice, signal })
+  const download = new DownloadLine()
+  return PRM.load(prm, { device, profile: choice, signal, onProgress: event => download.show(event) })
 }
 
 function profileChoice(text: string): ProfileChoice {
@@ -31,5 +32,32 @@ function profileChoice(text: string): ProfileChoice {
     return JSON.parse(text)
   } catch (error) {
     return invalidArgument('profile', `is no JSON: ${(error as Error).message}`, text)
+  }
+}
+
+function megabytes(bytes: number | undefined): string {
+  return bytes === undefined ? '?' : (bytes / 1e6).toLocaleString('en', { maximumFractionDigits: 1 })
+}
+
+/** Says on standard error what is being fetched: one line that changes on a terminal, a line a file elsewhere. */
+class DownloadLine {
+  readonly #terminal = process.stderr.isTTY === true
+  #file = ''
+  #shown = 0
+
+  show(event: LoadProgress): void {
+    if (event.phase !== 'download') {
+      if (this.#terminal && this.#file !== '') process.stderr.write('\r\x1b[K')
+      this.#file = ''
+      return
+    }
+    const { file, loaded, total, all } = event
+    const now = performance.now()
+    if (file === this.#file && (!this.#terminal || (now - this.#shown < 100 && loaded !== total))) return
+    this.#file = file
+    this.#shown = now
+    const share = !all.total ? 100 : Math.floor((100 * all.loaded) / all.total)
+    const text = `fetching ${file} (${megabytes(loaded)} of ${megabytes(total)} MB), ${share} % of all`
+    process.stderr.write(this.#terminal ? `\r\x1b[K${text}` : `surefoot: ${text}\n`)
   }
 }

@@ -1,3 +1,4 @@
+export { resolveDataset } from '../hub/index.ts'
 export type { Neutral } from './format.ts'
 export { type DatasetFormat, datasetFormats } from './formats.ts'
 export { type ReadOptions, readDataset } from './read.ts'
