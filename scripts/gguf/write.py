@@ -17,7 +17,7 @@ import torch
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter, RopeScalingType, TokenType, quants
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIXTURES = ROOT / "fixtures"
@@ -28,7 +28,7 @@ FILES = [
     ("rlhflow-deepseek", "rlhflow-deepseek", Type.BF16, False),
     ("math-shepherd", "math-shepherd", Type.BF16, False),
     ("reasonflux", "reasonflux", Type.BF16, False),
-    ("trl", "trl", Type.BF16, True),
+    ("trl", "trl", Type.F32, True),
     ("versaprm", "versaprm", Type.F16, False),
     ("reasoneval-34b", "reasoneval-34b", Type.BF16, True),
     ("rlhflow-q8_0", "rlhflow-deepseek", Type.Q8_0, False),
@@ -179,9 +179,14 @@ def add_tokenizer(writer: GGUFWriter, source: Path) -> None:
 
 @torch.no_grad()
 def expect(family: str, folder: Path) -> None:
-    """Hidden states by transformers from the GGUF file, at the reads of the family's first cases."""
+    """Hidden states by transformers from the GGUF file, at the reads of the family's first cases.
+
+    transformers reads no rope_freqs.weight: the rope is that of the family's config.json.
+    """
+    config = AutoConfig.from_pretrained(folder, gguf_file="model.gguf")
+    config.rope_parameters = json.loads((FIXTURES / "families" / family / "config.json").read_text())["rope_parameters"]
     model = AutoModel.from_pretrained(
-        folder, gguf_file="model.gguf", dtype=torch.float32, attn_implementation="eager"
+        folder, gguf_file="model.gguf", config=config, dtype=torch.float32, attn_implementation="eager"
     ).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
     cases = []

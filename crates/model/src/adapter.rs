@@ -109,8 +109,13 @@ impl Adapter {
             } else if name.contains("lora_") {
                 return Err(settings.unsupported(format!("{full_name}; only linear layers are updated")));
             } else {
-                let name = name.replace(".modules_to_save.", ".");
-                if !settings.saves(&name) {
+                // PEFT saves the layers of the vocabulary whole beside their updates.
+                let name = name.replace(".modules_to_save.", ".").replace(".base_layer.", ".");
+                let vocabulary = matches!(
+                    in_base(&name, &base_shape).as_str(),
+                    "model.embed_tokens.weight" | "lm_head.weight"
+                );
+                if !vocabulary && !settings.saves(&name) {
                     return Err(invalid(format!("{full_name} is not among modules_to_save")));
                 }
                 replaced.push((in_base(&name, &base_shape), stored));
@@ -208,9 +213,6 @@ impl Settings {
         }
         for key in [
             "fan_in_fan_out",
-            "use_dora",
-            "use_qalora",
-            "use_bdlora",
             "lora_bias",
             "alora_invocation_tokens",
             "arrow_config",
@@ -218,12 +220,24 @@ impl Settings {
             "layer_replication",
             "target_parameters",
             "megatron_config",
+            "kasa_config",
+            "lora_ga_config",
+            "monteclora_config",
         ] {
             match self.get(key) {
                 None | Some(Value::Bool(false)) => {}
                 Some(Value::Array(values)) if values.is_empty() => {}
                 Some(Value::Object(values)) if values.is_empty() => {}
                 Some(value) => return Err(self.unsupported(format!("{key} {value}"))),
+            }
+        }
+        let variants = self
+            .fields
+            .iter()
+            .filter(|(key, _)| key.starts_with("use_") && *key != "use_rslora");
+        for (key, value) in variants {
+            if *value == Value::Bool(true) {
+                return Err(self.unsupported(format!("{key}; plain LoRA and rsLoRA are computed")));
             }
         }
         if let Some(bias) = self.get("bias").filter(|bias| *bias != "none") {
@@ -234,7 +248,7 @@ impl Settings {
             .get("init_lora_weights")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let changes_base = ["pissa", "olora", "corda", "loftq"];
+        let changes_base = ["pissa", "olora", "corda", "loftq", "lora_ga"];
         match changes_base.into_iter().find(|kind| init.starts_with(kind)) {
             Some(_) => Err(self.unsupported(format!(
                 "init_lora_weights {init:?} changes the base; save the adapter as a plain LoRA \
