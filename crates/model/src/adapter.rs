@@ -136,8 +136,8 @@ impl Adapter {
                 return Err(invalid(format!("{module} is not among target_modules")));
             }
             let (rank, alpha) = settings.rank_and_alpha(&module)?;
-            let fits = a.shape == [rank, *shape.last().unwrap_or(&0)] && b.shape == [shape[0], rank];
-            if shape.len() != 2 || !fits {
+            let fits = matches!(*shape, [outputs, inputs] if a.shape == [rank, inputs] && b.shape == [outputs, rank]);
+            if !fits {
                 return Err(invalid(format!(
                     "{module} has lora_A {:?} and lora_B {:?}; rank {rank} on {shape:?} is asked for",
                     a.shape, b.shape

@@ -43,12 +43,8 @@ impl Source {
         self
     }
 
-    /// With canonical paths, and the folder of an adapter alone taken apart into the base that it names and itself.
+    /// With absolute paths, and the folder of an adapter alone taken apart into the base that it names and itself.
     pub fn resolve(&self) -> Result<Self> {
-        let canonical = |path: &Path| {
-            path.canonicalize()
-                .map_err(|_| Error::ModelNotFound { path: path.to_owned() })
-        };
         let path = canonical(&self.path)?;
         match &self.head {
             Some(head) => Ok(Self {
@@ -66,6 +62,23 @@ impl Source {
     /// The folder of the adapter, where there is one.
     pub fn adapter(&self) -> Option<&Path> {
         self.head.as_deref().filter(|head| adapter::is_adapter(head))
+    }
+}
+
+/// The absolute path of a folder or file. A link that is the file itself stays: the hub's cache keeps the names of files
+/// in such links only.
+fn canonical(path: &Path) -> Result<PathBuf> {
+    let missing = || Error::ModelNotFound { path: path.to_owned() };
+    match (path.is_file(), path.parent(), path.file_name()) {
+        (true, Some(folder), Some(name)) => {
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
+            Ok(folder.canonicalize().map_err(|_| missing())?.join(name))
+        }
+        _ => path.canonicalize().map_err(|_| missing()),
     }
 }
 
@@ -90,7 +103,10 @@ impl Checkpoint {
             for file in weight_files(path)? {
                 add(&mut tensors, &file, safetensors(&file)?)?;
             }
-        } else if path.extension().is_some_and(|extension| extension == "gguf") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+        {
             let mut file = Gguf::open(path)?;
             add(&mut tensors, path, gguf_config::take_weights(&mut file)?)?;
             gguf = Some(file);

@@ -165,7 +165,7 @@ pub fn config(gguf: &Gguf, tensors: &BTreeMap<String, Stored>) -> Result<Value> 
     let context = keys.required("context_length")?;
     let mut config = json!({
         "model_type": keys.architecture,
-        "vocab_size": embedding.shape[0],
+        "vocab_size": embedding.shape.first(),
         "hidden_size": hidden,
         "intermediate_size": keys.required("feed_forward_length")?,
         "num_hidden_layers": keys.required("block_count")?,
@@ -322,4 +322,54 @@ fn llama3(factors: &[f32], theta: f64, head_dim: usize, context: f64) -> Option<
             })
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As llama.cpp's converter computes them.
+    fn factors(theta: f64, head_dim: usize, factor: f64, low: f64, high: f64, original: f64) -> Vec<f32> {
+        let wavelength = |plane: usize| std::f64::consts::TAU * theta.powf(2.0 * plane as f64 / head_dim as f64);
+        let factor_of = |plane| match wavelength(plane) {
+            wave if wave < original / high => 1.0,
+            wave if wave > original / low => factor,
+            wave => {
+                let smooth = (original / wave - low) / (high - low);
+                1.0 / ((1.0 - smooth) / factor + smooth)
+            }
+        };
+        (0..head_dim / 2).map(|plane| factor_of(plane) as f32).collect()
+    }
+
+    #[test]
+    fn llama_3_s_scaling_is_found_in_its_factors() {
+        for (theta, head_dim, factor, low, high, original, context) in [
+            (500_000.0, 128, 8.0, 1.0, 4.0, 8192.0, 131_072.0),
+            (500_000.0, 64, 32.0, 1.0, 4.0, 8192.0, 131_072.0),
+            (10_000.0, 8, 8.0, 1.0, 4.0, 64.0, 4096.0),
+            (500_000.0, 128, 8.0, 2.0, 16.0, 10_000.0, 131_072.0),
+        ] {
+            let factors = factors(theta, head_dim, factor, low, high, original);
+            let found = llama3(&factors, theta, head_dim, context).unwrap();
+            let number = |key: &str| found[key].as_f64().unwrap();
+            assert_eq!(number("factor"), factor);
+            assert!((number("high_freq_factor") * low / high - 1.0).abs() < 1e-4, "{found}");
+            let scaled = number("original_max_position_embeddings") * low / original;
+            assert!((scaled - 1.0).abs() < 1e-4, "{found}");
+        }
+        assert_eq!(llama3(&[1.0; 4], 1e4, 8, 4096.0).unwrap()["rope_type"], "default");
+    }
+
+    #[test]
+    fn factors_of_another_scaling_are_not_taken_for_it() {
+        let sound = factors(5e5, 128, 8.0, 1.0, 4.0, 8192.0);
+        let mut longer = sound.clone();
+        longer[40] *= 1.01;
+        let mut broken = sound.clone();
+        broken[3] = f32::NAN;
+        for factors in [&longer[..], &broken, &sound[1..], &[0.5; 64], &[]] {
+            assert_eq!(llama3(factors, 5e5, 128, 131_072.0), None, "{factors:?}");
+        }
+    }
 }

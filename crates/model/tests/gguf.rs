@@ -475,7 +475,214 @@ fn what_is_not_read_is_refused_by_name() {
     assert!(error.to_string().contains("gemma3"), "{error}");
 }
 
+fn text_value(text: &str) -> Vec<u8> {
+    [
+        8u32.to_le_bytes().to_vec(),
+        (text.len() as u64).to_le_bytes().to_vec(),
+        text.into(),
+    ]
+    .concat()
+}
+
+fn list(kind: u32, values: &[Vec<u8>]) -> Vec<u8> {
+    let count = (values.len() as u64).to_le_bytes();
+    [
+        9u32.to_le_bytes().to_vec(),
+        kind.to_le_bytes().to_vec(),
+        count.to_vec(),
+        values.concat(),
+    ]
+    .concat()
+}
+
+fn texts(texts: &[&str]) -> Vec<u8> {
+    let values: Vec<_> = texts.iter().map(|text| text_value(text)[4..].to_vec()).collect();
+    list(8, &values)
+}
+
+fn numbers(numbers: &[u32]) -> Vec<u8> {
+    let values: Vec<_> = numbers.iter().map(|number| number.to_le_bytes().to_vec()).collect();
+    list(4, &values)
+}
+
+/// Asks for the config and the tokenizer of a one-layer file whose metadata are changed.
+fn ask(architecture: &str, changes: &[(&str, Option<Vec<u8>>)], name: &str) -> Result<Value, Error> {
+    let key = |name: &str| format!("{architecture}.{name}");
+    let mut pairs = vec![("general.architecture".to_owned(), text_value(architecture))];
+    for (name, number) in [
+        ("context_length", 64),
+        ("embedding_length", 4),
+        ("block_count", 1),
+        ("feed_forward_length", 4),
+        ("attention.head_count", 2),
+    ] {
+        pairs.push((key(name), u32_value(number)));
+    }
+    pairs.push(("tokenizer.ggml.model".into(), text_value("gpt2")));
+    pairs.push(("tokenizer.ggml.pre".into(), text_value("qwen2")));
+    pairs.push(("tokenizer.ggml.tokens".into(), texts(&["a", "b", "ab"])));
+    pairs.push(("tokenizer.ggml.merges".into(), texts(&["a b"])));
+    for (name, value) in changes {
+        let name = name.replace('*', architecture);
+        pairs.retain(|(key, _)| *key != name);
+        pairs.extend(value.clone().map(|value| (name, value)));
+    }
+    let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    let path = std::env::temp_dir().join(format!("surefoot-{}-ask-{name}.gguf", std::process::id()));
+    std::fs::write(&path, file(&pairs, &[("token_embd.weight", &[4, 3], 0, 0)], 48)).unwrap();
+    let answer = Checkpoint::open(&Source::new(&path)).and_then(|checkpoint| {
+        let (config, path) = checkpoint.config()?;
+        Config::parse(&config, &path)?;
+        Tokenizer::new(&checkpoint.tokenizer()?, 3)?;
+        Ok(config)
+    });
+    std::fs::remove_file(&path).unwrap();
+    answer
+}
+
+#[test]
+fn metadata_that_is_not_computed_or_does_not_fit_is_refused_by_name() {
+    ask("llama", &[], "sound").unwrap();
+    let float = |number: f32| [6u32.to_le_bytes(), number.to_le_bytes()].concat();
+    for (architecture, changes, said) in [
+        (
+            "llama",
+            vec![("*.expert_count", Some(u32_value(8)))],
+            "mixture of experts",
+        ),
+        ("llama", vec![("*.attention.head_count", None)], "head_count"),
+        (
+            "llama",
+            vec![("*.attention.head_count", Some(numbers(&[2, 3])))],
+            "layer to layer",
+        ),
+        (
+            "llama",
+            vec![("*.attention.head_count", Some(text_value("two")))],
+            "whole number",
+        ),
+        (
+            "llama",
+            vec![
+                ("*.attention.key_length", Some(u32_value(6))),
+                ("*.attention.value_length", Some(u32_value(4))),
+            ],
+            "value_length",
+        ),
+        (
+            "llama",
+            vec![("*.rope.dimension_count", Some(u32_value(1)))],
+            "dimension_count",
+        ),
+        (
+            "llama",
+            vec![("*.rope.scaling.type", Some(text_value("longrope")))],
+            "longrope",
+        ),
+        ("qwen2", vec![("*.rope.scaling.type", Some(text_value("yarn")))], "yarn"),
+        (
+            "qwen2",
+            vec![("*.rope.scaling.attn_factor", Some(float(0.5)))],
+            "attn_factor",
+        ),
+        (
+            "qwen2",
+            vec![("*.attention.sliding_window", Some(u32_value(16)))],
+            "sliding_window",
+        ),
+        (
+            "llama",
+            vec![("tokenizer.ggml.pre", Some(text_value("viking")))],
+            "viking",
+        ),
+        ("llama", vec![("tokenizer.ggml.pre", None)], "tokenizer.ggml.pre"),
+        ("llama", vec![("tokenizer.ggml.model", Some(text_value("t5")))], "t5"),
+        (
+            "llama",
+            vec![("tokenizer.ggml.model", Some(text_value("llama")))],
+            "scores",
+        ),
+        ("llama", vec![("tokenizer.ggml.model", None)], "tokenizer.ggml.model"),
+        (
+            "llama",
+            vec![("tokenizer.ggml.tokens", Some(texts(&["a", "a"])))],
+            "both",
+        ),
+        (
+            "llama",
+            vec![("tokenizer.ggml.tokens", Some(texts(&["a", "b", "ab", "c"])))],
+            "embeds 3",
+        ),
+        (
+            "llama",
+            vec![("tokenizer.ggml.token_type", Some(numbers(&[1])))],
+            "1 token types",
+        ),
+        (
+            "llama",
+            vec![("tokenizer.ggml.bos_token_id", Some(u32_value(7)))],
+            "bos_token_id is 7",
+        ),
+        ("llama", vec![("tokenizer.ggml.merges", None)], "merges"),
+    ] {
+        let error = ask(architecture, &changes, "changed").unwrap_err();
+        assert!(error.to_string().contains(said), "{said}: {error}");
+    }
+}
+
+#[test]
+fn a_window_makes_a_mistral_of_a_llama() {
+    let window = |rows: u32| {
+        ask(
+            "llama",
+            &[("*.attention.sliding_window", Some(u32_value(rows)))],
+            "window",
+        )
+        .unwrap()
+    };
+    assert_eq!(
+        (&window(16)["model_type"], &window(16)["sliding_window"]),
+        (&"mistral".into(), &16.into())
+    );
+    assert_eq!(window(64)["model_type"], "llama");
+}
+
+/// The hub's cache keeps files under their hashes, and their names in links.
+#[cfg(unix)]
+#[test]
+fn a_link_is_read_by_its_own_name() {
+    let folder = std::env::temp_dir().join(format!("surefoot-{}-links", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let blob = folder.join("0123abcd");
+    std::fs::copy(source("rlhflow-deepseek").path, &blob).unwrap();
+    let link = folder.join("model.gguf");
+    std::os::unix::fs::symlink(&blob, &link).unwrap();
+    let opened = Checkpoint::open(&Source::new(&link)).map(|checkpoint| checkpoint.names().count());
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(opened.unwrap() > 10);
+}
+
 proptest! {
+    #[test]
+    fn no_changed_bytes_of_a_real_file_make_anything_panic(
+        changes in proptest::collection::vec((0usize..16_000, any::<u8>()), 1..6)
+    ) {
+        let mut bytes = std::fs::read(source("math-shepherd").path).unwrap();
+        for (at, value) in changes {
+            bytes[at] = value;
+        }
+        let path = std::env::temp_dir().join(format!("surefoot-{}-real.gguf", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(checkpoint) = Checkpoint::open(&Source::new(&path)) {
+            if let Ok((config, path)) = checkpoint.config() {
+                let _ = Config::parse(&config, &path);
+            }
+            if let Ok(files) = checkpoint.tokenizer() {
+                let _ = Tokenizer::new(&files, 512);
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = parse(&[b"GGUF\x03\0\0\0".to_vec(), bytes].concat(), "random");
