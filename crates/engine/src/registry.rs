@@ -7,13 +7,14 @@ use std::time::SystemTime;
 
 use surefoot_model::choose::ProfileChoice;
 use surefoot_model::device::Choice;
-use surefoot_model::{Error, Prm, Result};
+use surefoot_model::{Prm, Result, Source};
 
 use crate::Model;
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
-    folder: PathBuf,
+    /// Resolved.
+    source: Source,
     /// Name, length and time of change of every file: an edited checkpoint is another model.
     files: Vec<(PathBuf, u64, Option<SystemTime>)>,
     device: Choice,
@@ -25,26 +26,23 @@ type Slot = Arc<Mutex<Weak<Model>>>;
 static MODELS: LazyLock<Mutex<HashMap<Key, Slot>>> = LazyLock::new(Mutex::default);
 
 /// Loads a model, or shares the one that is loaded already. Blocks while another thread loads the same.
-pub fn load(folder: &Path, device: Choice, choice: &ProfileChoice) -> Result<Arc<Model>> {
-    let slot = slot(folder, device, choice)?;
+pub fn load(source: &Source, device: Choice, choice: &ProfileChoice) -> Result<Arc<Model>> {
+    let slot = slot(source, device, choice)?;
     let mut shared = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(model) = shared.upgrade() {
         return Ok(model);
     }
-    let model = Arc::new(Model::new(Prm::load(folder, device, choice)?));
+    let model = Arc::new(Model::new(Prm::load(source, device, choice)?));
     *shared = Arc::downgrade(&model);
     Ok(model)
 }
 
-fn slot(folder: &Path, device: Choice, choice: &ProfileChoice) -> Result<Slot> {
-    let Ok(canonical) = folder.canonicalize() else {
-        return Err(Error::ModelNotFound {
-            path: folder.to_owned(),
-        });
-    };
+fn slot(source: &Source, device: Choice, choice: &ProfileChoice) -> Result<Slot> {
+    let source = source.resolve()?;
+    let paths = [Some(&source.path), source.head.as_ref()];
     let key = Key {
-        files: files(&canonical),
-        folder: canonical,
+        files: paths.into_iter().flatten().flat_map(|path| files(path)).collect(),
+        source,
         device,
         choice: choice.clone(),
     };
@@ -53,14 +51,17 @@ fn slot(folder: &Path, device: Choice, choice: &ProfileChoice) -> Result<Slot> {
     Ok(models.entry(key).or_default().clone())
 }
 
-fn files(folder: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries
-        .filter_map(|entry| {
-            let metadata = entry.path().metadata().ok()?;
-            Some((entry.path(), metadata.len(), metadata.modified().ok()))
-        })
-        .collect();
+/// Of a folder its files, of a file itself.
+fn files(path: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let mut paths = vec![path.to_owned()];
+    if let Ok(entries) = std::fs::read_dir(path) {
+        paths = entries.flatten().map(|entry| entry.path()).collect();
+    }
+    let files = paths.into_iter().filter_map(|path| {
+        let metadata = path.metadata().ok()?;
+        Some((path, metadata.len(), metadata.modified().ok()))
+    });
+    let mut files: Vec<_> = files.collect();
     files.sort();
     files
 }

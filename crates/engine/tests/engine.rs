@@ -8,14 +8,14 @@ use std::time::Duration;
 use surefoot_engine::{Engine, Event, Job, JobId, Model, guarded, load};
 use surefoot_model::choose::ProfileChoice;
 use surefoot_model::device::Choice;
-use surefoot_model::{Overflow, Trace};
+use surefoot_model::{Overflow, Source, Trace};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
 }
 
 fn model(name: &str) -> Arc<Model> {
-    load(&fixture(name), Choice::Cpu, &ProfileChoice::default()).unwrap()
+    load(&Source::new(fixture(name)), Choice::Cpu, &ProfileChoice::default()).unwrap()
 }
 
 fn job(model: &Arc<Model>, steps: &[&str]) -> Job {
@@ -90,7 +90,7 @@ fn a_step_takes_what_fits_and_leaves_the_rest() {
     let engine = Engine::default();
     let folder = std::env::temp_dir().join(format!("surefoot-engine-{}", std::process::id()));
     copy(&fixture("llama-linear2"), &folder);
-    let model = load(&folder, Choice::Cpu, &ProfileChoice::default()).unwrap();
+    let model = load(&Source::new(&folder), Choice::Cpu, &ProfileChoice::default()).unwrap();
     for _ in 0..200 {
         engine.submit(job(&model, &["2 + 2 = 4", "A: 4"]));
     }
@@ -141,7 +141,7 @@ fn work_that_nobody_waits_for_stops_between_layers() {
 fn the_same_folder_is_loaded_once_and_an_edited_one_again() {
     let folder = std::env::temp_dir().join(format!("surefoot-registry-{}", std::process::id()));
     copy(&fixture("llama-vhead"), &folder);
-    let load = || load(&folder, Choice::Cpu, &ProfileChoice::default()).unwrap();
+    let load = || load(&Source::new(&folder), Choice::Cpu, &ProfileChoice::default()).unwrap();
     let threads: Vec<_> = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
         handles.into_iter().map(|handle| handle.join().unwrap()).collect()

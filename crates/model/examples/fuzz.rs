@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use surefoot_model::checkpoint::{Checkpoint, read_json};
+use surefoot_model::checkpoint::{Checkpoint, Source, read_json};
 use surefoot_model::choose::{ProfileChoice, choose};
 use surefoot_model::config::Config;
 use surefoot_model::device::Choice;
 use surefoot_model::head::HeadKind;
 use surefoot_model::template::Template;
-use surefoot_model::tokenizer::Tokenizer;
+use surefoot_model::tokenizer::{Tokenizer, TokenizerFiles};
 use surefoot_model::{Overflow, Prm, Trace};
 
 /// SplitMix64.
@@ -203,7 +203,7 @@ impl Setting {
                     || std::fs::read_to_string(source.join("chat_template.jinja")).unwrap(),
                     str::to_owned,
                 ),
-            fixed: Tokenizer::open(&source, 1 << 20).unwrap(),
+            fixed: Tokenizer::new(&TokenizerFiles::of_folder(&source).unwrap(), 1 << 20).unwrap(),
             folder,
         }
     }
@@ -214,7 +214,7 @@ impl Setting {
                 let folder = self.folder.join("weights");
                 std::fs::create_dir_all(&folder).unwrap();
                 std::fs::write(folder.join("model.safetensors"), mutate(random, &self.header)).unwrap();
-                if let Ok(checkpoint) = Checkpoint::open(&folder) {
+                if let Ok(checkpoint) = Checkpoint::open(&Source::new(&folder)) {
                     let names: Vec<String> = checkpoint.names().map(str::to_owned).collect();
                     for name in names {
                         let shape = checkpoint.shape(&name).unwrap().to_vec();
@@ -232,7 +232,7 @@ impl Setting {
                     mutate_json(random, &self.index).to_string().into_bytes()
                 };
                 std::fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
-                let _ = Checkpoint::open(&folder);
+                let _ = Checkpoint::open(&Source::new(&folder));
             }
             "config" => {
                 let config = mutate_json(random, &self.config);
@@ -249,7 +249,8 @@ impl Setting {
                     mutate_json(random, &self.tokenizer).to_string().into_bytes()
                 };
                 std::fs::write(folder.join("tokenizer.json"), bytes).unwrap();
-                if let Ok(tokenizer) = Tokenizer::open(&folder, 512) {
+                if let Ok(tokenizer) = TokenizerFiles::of_folder(&folder).and_then(|files| Tokenizer::new(&files, 512))
+                {
                     let _ = tokenizer.encode("What is 2 + 2? é <|im_end|>");
                     let _ = tokenizer.encode_with_offsets("Step 1: two ки\n");
                 }
@@ -275,7 +276,7 @@ impl Setting {
 
     fn score(&self) {
         let choice = ProfileChoice::named("reasonflux");
-        if let Ok(prm) = Prm::load(&self.folder, Choice::Cpu, &choice) {
+        if let Ok(prm) = Prm::load(&Source::new(&self.folder), Choice::Cpu, &choice) {
             let _ = prm.encode(&Trace {
                 problem: "a".into(),
                 steps: vec!["b".into(), "<|im_end|>".into()],

@@ -208,7 +208,7 @@ pub fn refuse_unknown(checkpoint: &Checkpoint, config: &Config, head: &BTreeSet<
     match checkpoint.names().find(|name| !known(name)) {
         None => Ok(()),
         Some(name) => Err(Error::ModelUnsupported {
-            path: checkpoint.folder().to_owned(),
+            path: checkpoint.path().to_owned(),
             message: format!("the tensor {name} has no place in a {} model", config.family.name()),
         }),
     }

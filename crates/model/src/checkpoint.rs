@@ -1,72 +1,148 @@
-//! A checkpoint folder: config.json and safetensors, single or sharded. Files are checked when they are opened and
-//! tensors are read one at a time, so a lie in a header costs an error and never an allocation beyond the file's size.
+//! What a model is loaded from: a folder of config.json and safetensors, single or sharded, or a GGUF file, and on top of
+//! it a head of its own or a LoRA adapter. Files are checked when they are opened and tensors are read one at a time, so
+//! a lie in a header costs an error and never an allocation beyond the file's size.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
-use safetensors::Dtype;
-use safetensors::tensor::Metadata;
 use serde_json::Value;
 
+use crate::adapter::{self, Adapter};
 use crate::error::{Error, Result};
-use crate::json::refuse_twice;
+use crate::gguf::Gguf;
+use crate::stored::{Stored, safetensors};
+use crate::tokenizer::TokenizerFiles;
+use crate::{gguf_config, gguf_tokenizer};
 
-/// Longest safetensors header read, in bytes.
-const LONGEST_HEADER: u64 = 100_000_000;
 /// Longest JSON file read, in bytes.
 const LONGEST_JSON: u64 = 256_000_000;
 
-#[derive(Debug)]
-pub struct Checkpoint {
-    folder: PathBuf,
-    tensors: BTreeMap<String, Entry>,
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// A folder or a GGUF file; or the folder of a LoRA adapter that names its base by path.
+    pub path: PathBuf,
+    /// A safetensors file with the head's tensors, or the folder of a LoRA adapter.
+    pub head: Option<PathBuf>,
+}
+
+impl Source {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            head: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_head(mut self, head: impl Into<PathBuf>) -> Self {
+        self.head = Some(head.into());
+        self
+    }
+
+    /// With absolute paths, and the folder of an adapter alone taken apart into the base that it names and itself.
+    pub fn resolve(&self) -> Result<Self> {
+        let path = canonical(&self.path)?;
+        match &self.head {
+            Some(head) => Ok(Self {
+                path,
+                head: Some(canonical(head)?),
+            }),
+            None if adapter::is_adapter(&path) && !has_weights(&path) => Ok(Self {
+                path: canonical(&adapter::base(&path)?)?,
+                head: Some(path),
+            }),
+            None => Ok(Self { path, head: None }),
+        }
+    }
+
+    /// The folder of the adapter, where there is one.
+    pub fn adapter(&self) -> Option<&Path> {
+        self.head.as_deref().filter(|head| adapter::is_adapter(head))
+    }
+}
+
+/// The absolute path of a folder or file. A link that is the file itself stays: the hub's cache keeps the names of files
+/// in such links only.
+fn canonical(path: &Path) -> Result<PathBuf> {
+    let missing = || Error::ModelNotFound { path: path.to_owned() };
+    match (path.is_file(), path.parent(), path.file_name()) {
+        (true, Some(folder), Some(name)) => {
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
+            Ok(folder.canonicalize().map_err(|_| missing())?.join(name))
+        }
+        _ => path.canonicalize().map_err(|_| missing()),
+    }
 }
 
 #[derive(Debug)]
-struct Entry {
-    file: PathBuf,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    /// Bytes from the start of the file.
-    offset: u64,
-    length: usize,
+pub struct Checkpoint {
+    /// Resolved.
+    source: Source,
+    tensors: BTreeMap<String, Stored>,
+    /// The header of a GGUF file.
+    gguf: Option<Gguf>,
+    adapter: Option<Adapter>,
 }
 
 impl Checkpoint {
-    /// Reads the headers of all weight files of a folder.
-    pub fn open(folder: &Path) -> Result<Self> {
-        if !folder.is_dir() {
-            return Err(if is_pickle(folder) && folder.is_file() {
-                Error::UnsafeFormat {
-                    path: folder.to_owned(),
-                }
+    /// Reads the headers of all weight files of a source.
+    pub fn open(source: &Source) -> Result<Self> {
+        let source = source.resolve()?;
+        let path = source.path.as_path();
+        let mut tensors = BTreeMap::new();
+        let mut gguf = None;
+        if path.is_dir() {
+            for file in weight_files(path)? {
+                add(&mut tensors, &file, safetensors(&file)?)?;
+            }
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+        {
+            let mut file = Gguf::open(path)?;
+            add(&mut tensors, path, gguf_config::take_weights(&mut file)?)?;
+            gguf = Some(file);
+        } else {
+            return Err(if is_pickle(path) {
+                Error::UnsafeFormat { path: path.to_owned() }
             } else {
-                Error::ModelNotFound {
-                    path: folder.to_owned(),
-                }
+                Error::ModelNotFound { path: path.to_owned() }
             });
         }
-        let mut tensors = BTreeMap::new();
-        for file in weight_files(folder)? {
-            for (name, entry) in read_header(&file)? {
-                if let Some(twice) = tensors.insert(name.clone(), entry) {
-                    let message = format!("{name} stands in {} too", twice.file.display());
-                    return Err(Error::ModelInvalid { path: file, message });
-                }
+        let mut adapter = None;
+        match (source.adapter(), &source.head) {
+            (Some(folder), _) => {
+                let (opened, replaced) =
+                    Adapter::open(folder, |name| tensors.get(name).map(|base| base.shape.clone()))?;
+                tensors.extend(replaced);
+                adapter = Some(opened);
             }
+            (None, Some(head)) => add(&mut tensors, head, head_tensors(head)?)?,
+            (None, None) => {}
         }
         Ok(Self {
-            folder: folder.to_owned(),
+            source,
             tensors,
+            gguf,
+            adapter,
         })
     }
 
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// The folder or the GGUF file of the backbone.
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -74,7 +150,7 @@ impl Checkpoint {
     }
 
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|entry| entry.shape.as_slice())
+        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
     }
 
     /// How many numbers the named tensors hold together.
@@ -87,74 +163,113 @@ impl Checkpoint {
 
     /// The types of the stored numbers, lower case, sorted.
     pub fn dtypes(&self) -> Vec<String> {
-        let names: BTreeSet<_> = self
-            .tensors
-            .values()
-            .map(|entry| format!("{:?}", entry.dtype).to_lowercase())
-            .collect();
+        let names: BTreeSet<_> = self.tensors.values().map(|tensor| tensor.format.name()).collect();
         names.into_iter().collect()
     }
 
-    /// The numbers of one tensor, row by row, widened to f32.
+    /// config.json, or what the metadata of a GGUF file say in its words; and the file it stands in, for errors.
+    pub fn config(&self) -> Result<(Value, PathBuf)> {
+        match &self.gguf {
+            Some(gguf) => Ok((gguf_config::config(gguf, &self.tensors)?, gguf.path.clone())),
+            None => {
+                let path = self.source.path.join("config.json");
+                Ok((read_json(&path)?, path))
+            }
+        }
+    }
+
+    /// The tokenizer and its chat template. An adapter's folder may bring its own.
+    pub fn tokenizer(&self) -> Result<TokenizerFiles> {
+        let own = self
+            .source
+            .adapter()
+            .filter(|folder| folder.join("tokenizer.json").is_file());
+        match (own, &self.gguf) {
+            (Some(folder), _) => TokenizerFiles::of_folder(folder),
+            (None, Some(gguf)) => gguf_tokenizer::files(gguf),
+            (None, None) => TokenizerFiles::of_folder(&self.source.path),
+        }
+    }
+
+    /// The numbers of one tensor, row by row, widened to f32, with what an adapter adds.
     ///
-    /// Missing, of another shape than `shape`, or not finite: `ModelInvalid`. Not f32, bf16 or f16: `ModelUnsupported`.
+    /// Missing, of another shape than `shape`, or not finite: `ModelInvalid`. Of a type that is not read:
+    /// `ModelUnsupported`.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let Some(entry) = self.tensors.get(name) else {
+        let stored = self.stored(name, shape)?;
+        let mut values = stored.read(name)?;
+        if let Some(update) = self.adapter.as_ref().and_then(|adapter| adapter.update(name)) {
+            update.add_to(&mut values, None)?;
+        }
+        finite(values, stored, name)
+    }
+
+    /// Some rows of a matrix, as [`Checkpoint::read`] gives them; only those rows are read. Each is below `shape[0]`.
+    pub fn read_rows(&self, name: &str, shape: &[usize], rows: &[usize]) -> Result<Vec<f32>> {
+        let stored = self.stored(name, shape)?;
+        let mut values = stored.read_rows(name, rows)?;
+        if let Some(update) = self.adapter.as_ref().and_then(|adapter| adapter.update(name)) {
+            update.add_to(&mut values, Some(rows))?;
+        }
+        finite(values, stored, name)
+    }
+
+    fn stored(&self, name: &str, shape: &[usize]) -> Result<&Stored> {
+        let Some(stored) = self.tensors.get(name) else {
             return Err(Error::ModelInvalid {
-                path: self.folder.clone(),
+                path: self.source.path.clone(),
                 message: format!("tensor {name} is missing"),
             });
         };
-        let invalid = |message: String| Error::ModelInvalid {
-            path: entry.file.clone(),
-            message,
-        };
-        if entry.shape != shape {
-            return Err(invalid(format!(
-                "{name} has shape {:?}, config.json asks for {shape:?}",
-                entry.shape
-            )));
+        if stored.shape != shape {
+            return Err(Error::ModelInvalid {
+                path: stored.file.clone(),
+                message: format!("{name} has shape {:?}, the config asks for {shape:?}", stored.shape),
+            });
         }
-        let bytes = entry.read().map_err(|source| Error::Io {
-            path: entry.file.clone(),
-            source,
-        })?;
-        let values: Vec<f32> = match entry.dtype {
-            Dtype::F32 => bytes
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-            Dtype::BF16 => halves(&bytes, bf16::from_bits).to_f32_vec(),
-            Dtype::F16 => halves(&bytes, f16::from_bits).to_f32_vec(),
-            other => {
-                return Err(Error::ModelUnsupported {
-                    path: entry.file.clone(),
-                    message: format!("{name} is stored as {other:?}; f32, bf16 and f16 are read"),
+        Ok(stored)
+    }
+}
+
+fn finite(values: Vec<f32>, stored: &Stored, name: &str) -> Result<Vec<f32>> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(Error::ModelInvalid {
+            path: stored.file.clone(),
+            message: format!("{name} holds {} at element {at}", values[at]),
+        }),
+        None => Ok(values),
+    }
+}
+
+fn add(tensors: &mut BTreeMap<String, Stored>, file: &Path, more: Vec<(String, Stored)>) -> Result<()> {
+    for (name, stored) in more {
+        match tensors.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(stored);
+            }
+            Entry::Occupied(twice) => {
+                return Err(Error::ModelInvalid {
+                    path: file.to_owned(),
+                    message: format!("{} stands in {} too", twice.key(), twice.get().file.display()),
                 });
             }
-        };
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(invalid(format!("{name} holds {} at element {at}", values[at]))),
-            None => Ok(values),
         }
     }
+    Ok(())
 }
 
-impl Entry {
-    fn read(&self) -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(&self.file)?;
-        file.seek(SeekFrom::Start(self.offset))?;
-        let mut bytes = vec![0; self.length];
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
+/// The tensors of a separate head.
+fn head_tensors(head: &Path) -> Result<Vec<(String, Stored)>> {
+    if is_pickle(head) {
+        return Err(Error::UnsafeFormat { path: head.to_owned() });
     }
-}
-
-fn halves<T>(bytes: &[u8], from_bits: fn(u16) -> T) -> Vec<T> {
-    bytes
-        .chunks_exact(2)
-        .map(|b| from_bits(u16::from_le_bytes([b[0], b[1]])))
-        .collect()
+    if !head.is_file() {
+        return Err(Error::ModelInvalid {
+            path: head.to_owned(),
+            message: "a head is a safetensors file, or a folder with adapter_config.json".into(),
+        });
+    }
+    safetensors(head)
 }
 
 /// A JSON file of a checkpoint; a missing one is `ModelInvalid`.
@@ -191,9 +306,13 @@ pub fn read_limited(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn is_pickle(path: &Path) -> bool {
+pub fn is_pickle(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("bin" | "pt" | "pth" | "pkl" | "ckpt"))
+}
+
+fn has_weights(folder: &Path) -> bool {
+    folder.join("model.safetensors").is_file() || folder.join("model.safetensors.index.json").is_file()
 }
 
 /// `model.safetensors`, else the shards of `model.safetensors.index.json`.
@@ -240,130 +359,9 @@ fn no_weights(folder: &Path) -> Error {
         Some(path) => Error::UnsafeFormat { path },
         None => Error::ModelInvalid {
             path: folder.to_owned(),
-            message: "neither model.safetensors nor model.safetensors.index.json is here".into(),
+            message:
+                "neither model.safetensors nor model.safetensors.index.json is here; name a GGUF file by its own path"
+                    .into(),
         },
-    }
-}
-
-fn read_header(path: &Path) -> Result<Vec<(String, Entry)>> {
-    let io = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let invalid = |message: String| Error::ModelInvalid {
-        path: path.to_owned(),
-        message,
-    };
-    let mut file = File::open(path).map_err(io)?;
-    let file_length = file.metadata().map_err(io)?.len();
-    if file_length < 8 {
-        return Err(invalid(format!("{file_length} bytes are no safetensors file")));
-    }
-    let mut prefix = [0; 8];
-    file.read_exact(&mut prefix).map_err(io)?;
-    let header_length = u64::from_le_bytes(prefix);
-    if header_length > LONGEST_HEADER.min(file_length - 8) {
-        return Err(invalid(format!(
-            "the header claims {header_length} bytes of a file of {file_length}; truncated, or no safetensors file"
-        )));
-    }
-    let mut header = vec![0; header_length as usize];
-    file.read_exact(&mut header).map_err(io)?;
-    refuse_twice(&header).map_err(|error| invalid(format!("safetensors header: {error}")))?;
-    let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|error| invalid(format!("safetensors header: {error}")))?;
-    let start = 8 + header_length;
-    let expected = start + metadata.data_len() as u64;
-    if expected != file_length {
-        return Err(invalid(format!(
-            "the header describes {expected} bytes, the file has {file_length}"
-        )));
-    }
-    let entries = metadata.tensors().into_iter().map(|(name, info)| {
-        let entry = Entry {
-            file: path.to_owned(),
-            dtype: info.dtype,
-            shape: info.shape.clone(),
-            offset: start + info.data_offsets.0 as u64,
-            length: info.data_offsets.1 - info.data_offsets.0,
-        };
-        (name, entry)
-    });
-    Ok(entries.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn header_of(bytes: &[u8], name: &str) -> Result<Vec<(String, Entry)>> {
-        let path = std::env::temp_dir().join(format!("surefoot-{}-{name}.safetensors", std::process::id()));
-        std::fs::write(&path, bytes).unwrap();
-        let result = read_header(&path);
-        std::fs::remove_file(&path).unwrap();
-        result
-    }
-
-    fn file(header: &str, data: usize) -> Vec<u8> {
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.as_bytes());
-        bytes.extend(vec![0; data]);
-        bytes
-    }
-
-    const SOUND: &str = r#"{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#;
-
-    #[test]
-    fn a_sound_header_is_read() {
-        let entries = header_of(&file(SOUND, 16), "sound").unwrap();
-        assert_eq!(entries[0].1.shape, [2, 2]);
-    }
-
-    #[test]
-    fn lies_are_refused() {
-        let huge = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}"#;
-        let apart = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
-        let twice = r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#;
-        let overlap = r#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
-        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
-        for (bytes, name) in [
-            (file(twice, 16), "twice"),
-            (file(overlap, 16), "overlap"),
-            (file(&deep, 0), "deep"),
-            (file(SOUND, 15), "short"),
-            (file(SOUND, 17), "long"),
-            (file(huge, 16), "overflow"),
-            (file(apart, 16), "hole"),
-            (u64::MAX.to_le_bytes().to_vec(), "length"),
-            (vec![1, 2, 3], "stub"),
-            (file("{\"a\":", 0), "json"),
-        ] {
-            assert_eq!(
-                header_of(&bytes, name).unwrap_err().code(),
-                "ERR_MODEL_INVALID",
-                "{name}"
-            );
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = header_of(&bytes, "random");
-        }
-
-        #[test]
-        fn no_changed_byte_makes_the_reader_panic(at in 0usize..80, value in any::<u8>()) {
-            let mut bytes = file(SOUND, 16);
-            let at = at % bytes.len();
-            bytes[at] = value;
-            if let Ok(entries) = header_of(&bytes, "changed") {
-                for (_, entry) in entries {
-                    prop_assert!(entry.offset + entry.length as u64 <= bytes.len() as u64);
-                }
-            }
-        }
     }
 }

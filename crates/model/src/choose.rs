@@ -1,12 +1,12 @@
 //! Which profile reads a checkpoint: what the caller names, else the hub's name, a telling key of config.json, or the
 //! one family that has such a head. Where files alone cannot tell families apart, there is an error and never a guess.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::checkpoint::read_json;
+use crate::checkpoint::{Source, read_json};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::head::HeadKind;
@@ -39,16 +39,29 @@ impl ProfileChoice {
         self
     }
 
-    /// What the folder's surefoot.json chooses, if there is one.
-    pub fn of_folder(folder: &Path) -> Result<Self> {
-        let path = folder.join("surefoot.json");
-        if !path.is_file() {
-            return Ok(Self::default());
+    /// What surefoot.json chooses in the folder of the model (beside a GGUF file), and before it in that of an adapter;
+    /// and the first such file.
+    pub fn of_source(source: &Source) -> Result<(Self, Option<PathBuf>)> {
+        let path = source.path.as_path();
+        let own = if path.is_file() {
+            path.parent().unwrap_or(path)
+        } else {
+            path
+        };
+        let (mut choice, mut first) = (Self::default(), None);
+        for folder in source.adapter().into_iter().chain([own]) {
+            let path = folder.join("surefoot.json");
+            if !path.is_file() {
+                continue;
+            }
+            let read = serde_json::from_value(read_json(&path)?).map_err(|error| Error::ModelInvalid {
+                path: path.clone(),
+                message: error.to_string(),
+            })?;
+            choice = choice.over(&read);
+            first = first.or(Some(path));
         }
-        serde_json::from_value(read_json(&path)?).map_err(|error| Error::ModelInvalid {
-            path,
-            message: error.to_string(),
-        })
+        Ok((choice, first))
     }
 
     /// This choice, and `under` where it chooses nothing.

@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("{argument}: {message}")]
     InvalidArgument { argument: String, message: String },
-    #[error("no model folder at {}; give a folder that holds config.json, tokenizer.json and safetensors", path.display())]
+    #[error("no model at {}; give a folder that holds config.json, tokenizer.json and safetensors, or a GGUF file", path.display())]
     ModelNotFound { path: PathBuf },
     #[error("{}: {message}", path.display())]
     ModelInvalid { path: PathBuf, message: String },

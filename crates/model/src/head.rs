@@ -56,7 +56,7 @@ pub struct Detected {
 /// Finds the head by tensor names and shapes; `architectures` only rules out what those cannot tell apart.
 pub fn detect(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> {
     let unsupported = |message: String| Error::ModelUnsupported {
-        path: checkpoint.folder().to_owned(),
+        path: checkpoint.path().to_owned(),
         message,
     };
     let mut found = Vec::new();
@@ -124,7 +124,7 @@ fn language_model(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> 
             tensors: BTreeSet::new(),
         }),
         None => Err(Error::ModelUnsupported {
-            path: checkpoint.folder().to_owned(),
+            path: checkpoint.path().to_owned(),
             message: "neither a score head nor an output layer (lm_head.weight): there is nothing to score with".into(),
         }),
     }
@@ -188,8 +188,7 @@ impl<B: Backend> Head<B> {
         tokenizer: &Tokenizer,
     ) -> Result<Self> {
         let (rows, hidden) = (config.vocab_size, config.hidden_size);
-        let table = checkpoint.read(output_layer(config), &[rows, hidden])?;
-        let row = |id: u32| table[id as usize * hidden..][..hidden].iter().copied();
+        let (output, shape) = (output_layer(config), [rows, hidden]);
         let values: Vec<f32> = match candidates {
             Some(Candidates::Pair { positive, negative }) => {
                 let (positive, negative) = (one_token(tokenizer, positive)?, one_token(tokenizer, negative)?);
@@ -198,9 +197,10 @@ impl<B: Backend> Head<B> {
                         message: format!("both candidates are token {positive}"),
                     });
                 }
-                row(negative).chain(row(positive)).collect()
+                checkpoint.read_rows(output, &shape, &[negative as usize, positive as usize])?
             }
             Some(Candidates::Mean) => {
+                let table = checkpoint.read(output, &shape)?;
                 let mut sums = vec![0f64; hidden];
                 for row in table.chunks_exact(hidden) {
                     sums.iter_mut()

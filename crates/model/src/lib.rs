@@ -1,9 +1,10 @@
 //! Computes: a checkpoint and a trace become step scores. Knows nothing of search or of Node.
 //!
-//! The way of the data: [`checkpoint`] (folder → tensors) and [`config`] (its shape), [`profile`] (how a family is read)
+//! The way of the data: [`checkpoint`] (folder, [`gguf`] file or [`adapter`] → [`stored`] tensors) and [`config`] (its shape), [`profile`] (how a family is read)
 //! and [`choose`] (which family it is), [`tokenizer`], [`template`] and [`prompt`] (trace → ids and read positions), [`backbone`] over a [`backend`] (ids → hidden
 //! states), [`head`] (hidden states → scores), all held together by [`prm`].
 
+pub mod adapter;
 pub mod aggregate;
 pub mod backbone;
 pub mod backend;
@@ -13,15 +14,20 @@ pub mod choose;
 pub mod config;
 pub mod device;
 pub mod error;
+pub mod gguf;
+pub mod gguf_config;
+pub mod gguf_tokenizer;
 pub mod head;
 mod json;
 pub mod prm;
 pub mod profile;
 pub mod prompt;
 pub mod rope;
+pub mod stored;
 pub mod template;
 pub mod tokenizer;
 
+pub use checkpoint::Source;
 pub use error::{Error, Result};
 pub use prm::Prm;
 pub use prompt::{Overflow, Trace};

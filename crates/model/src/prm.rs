@@ -1,13 +1,11 @@
 //! A process reward model: a checkpoint with its profile, ready to score.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::backbone::{Backbone, Batch, refuse_unknown};
 use crate::backend::Backend;
 use crate::candle::Candle;
-use crate::checkpoint::{Checkpoint, read_json};
+use crate::checkpoint::{Checkpoint, Source};
 use crate::choose::{self, ProfileChoice};
 use crate::config::Config;
 use crate::device::{self, Choice};
@@ -15,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::head::{self, Head};
 use crate::profile::Profile;
 use crate::prompt::{Encoder, Prompt, Trace};
-use crate::tokenizer::{self, Tokenizer};
+use crate::tokenizer::Tokenizer;
 
 pub struct Prm {
     forward: Box<dyn Forward>,
@@ -71,33 +69,35 @@ impl<B: Backend> Forward for On<B> {
 }
 
 impl Prm {
-    /// Reads a checkpoint folder: config.json, tokenizer.json, safetensors, and surefoot.json (a [`ProfileChoice`])
-    /// where there is one. What the caller chooses wins over surefoot.json, which wins over what is detected.
-    pub fn load(folder: &Path, device: Choice, choice: &ProfileChoice) -> Result<Self> {
+    /// Reads a checkpoint and surefoot.json (a [`ProfileChoice`]) where its folder has one. What the caller chooses wins
+    /// over surefoot.json, which wins over what is detected. An adapter's folder comes before its base's.
+    pub fn load(source: &Source, device: Choice, choice: &ProfileChoice) -> Result<Self> {
         let device = device::open(device)?;
-        let hub_id = choose::hub_id(folder);
-        let of_folder = ProfileChoice::of_folder(folder)?;
+        let source = source.resolve()?;
+        let named = source.adapter().unwrap_or(&source.path);
+        let hub_id = choose::hub_id(named);
         let by_caller = *choice != ProfileChoice::default();
-        let choice = choice.over(&of_folder);
-        choose::refuse_known(folder, hub_id.as_deref(), &choice)?;
-        let checkpoint = Checkpoint::open(folder)?;
-        let config_path = folder.join("config.json");
-        let config_json = read_json(&config_path)?;
+        let (of_files, named_in) = ProfileChoice::of_source(&source)?;
+        let choice = choice.over(&of_files);
+        choose::refuse_known(named, hub_id.as_deref(), &choice)?;
+        let checkpoint = Checkpoint::open(&source)?;
+        let (config_json, config_path) = checkpoint.config()?;
         let config = Config::parse(&config_json, &config_path)?;
         let detected = head::detect(&checkpoint, &config)?;
         refuse_unknown(&checkpoint, &config, &detected.tensors)?;
         let chosen = choose::choose(detected.kind, &config, &config_json, hub_id.as_deref(), &choice);
         let chosen = match chosen {
-            Err(Error::InvalidArgument { message, .. }) if !by_caller && of_folder != ProfileChoice::default() => {
+            Err(Error::InvalidArgument { message, .. }) if !by_caller && named_in.is_some() => {
                 return Err(Error::ModelInvalid {
-                    path: folder.join("surefoot.json"),
+                    path: named_in.unwrap_or_default(),
                     message,
                 });
             }
             chosen => chosen?,
         };
         let profile = chosen.profile;
-        let tokenizer = Tokenizer::open(folder, config.vocab_size)?;
+        let tokenizer_files = checkpoint.tokenizer()?;
+        let tokenizer = Tokenizer::new(&tokenizer_files, config.vocab_size)?;
         let name = device::name(&device);
         let backend = Candle::new(device);
         let forward = On {
@@ -115,8 +115,8 @@ impl Prm {
         let limit = profile
             .max_length
             .map_or(config.max_positions, |length| length.min(config.max_positions));
-        let template = tokenizer::chat_template(folder)?;
-        let encoder = Encoder::new(profile.clone(), tokenizer, template.as_deref(), limit)?;
+        let template = tokenizer_files.chat_template.as_deref();
+        let encoder = Encoder::new(profile.clone(), tokenizer, template, limit)?;
         let facts = Facts {
             family: config.family.name(),
             evidence: format!("{}; {}", detected.evidence, chosen.evidence),

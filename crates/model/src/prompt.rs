@@ -316,7 +316,7 @@ impl Fill<'_> {
                 Segment::Special(special) => pieces.push(Piece::Token(tokenizer.special(&special.token)?)),
                 Segment::Mark(mark) => match mark.mark {
                     MarkKind::Bos => pieces.push(Piece::Token(self.required(tokenizer.bos()?, "bos_token")?)),
-                    MarkKind::OptionalBos => pieces.extend(tokenizer.bos()?.map(Piece::Token)),
+                    MarkKind::OptionalBos => pieces.extend(tokenizer.usual_bos()?.map(Piece::Token)),
                     MarkKind::Eos => pieces.push(Piece::Token(self.required(tokenizer.eos()?, "eos_token")?)),
                     MarkKind::Cut => pieces.push(Piece::Cut),
                     MarkKind::Separator => match &self.encoder.profile.separator {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -12,21 +12,24 @@ use crate::error::{Error, Result};
 
 /// Longest tokenizer.json read, in bytes: the largest published ones have 34 million, and its merges cost ten times as
 /// much memory as they take there.
-const LONGEST: u64 = 40_000_000;
+const LONGEST: usize = 40_000_000;
 
-pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
-    bos_token: Option<String>,
-    eos_token: Option<String>,
-    /// By name, with their ids.
-    special_tokens: Vec<(String, u32)>,
-    /// Rows of the embedding table: every id must be smaller.
-    vocab_size: usize,
+/// What a checkpoint says of its tokenizer.
+pub struct TokenizerFiles {
+    /// The content of tokenizer.json.
+    pub json: Vec<u8>,
+    /// Where it comes from, for errors.
+    pub path: PathBuf,
+    pub bos_token: Option<String>,
+    pub eos_token: Option<String>,
+    /// Whether texts begin with the BOS token unless a profile says otherwise.
+    pub begins_with_bos: bool,
+    pub chat_template: Option<String>,
 }
 
-impl Tokenizer {
-    /// Reads tokenizer.json, and the name of the BOS token from tokenizer_config.json where that file exists.
-    pub fn open(folder: &Path, vocab_size: usize) -> Result<Self> {
+impl TokenizerFiles {
+    /// tokenizer.json, and from tokenizer_config.json the names of BOS and EOS where that file exists.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         if !path.is_file() {
             return Err(Error::Tokenizer {
@@ -36,21 +39,33 @@ impl Tokenizer {
                 ),
             });
         }
-        if let Some(length) = path
-            .metadata()
-            .ok()
-            .map(|file| file.len())
-            .filter(|length| *length > LONGEST)
-        {
-            return Err(Error::Tokenizer {
-                message: format!(
-                    "{} has {length} bytes, above {LONGEST}: no tokenizer of a language model",
-                    path.display()
-                ),
-            });
-        }
-        let mut inner = parse(&read_limited(&path)?).map_err(|message| Error::Tokenizer {
-            message: format!("{}: {message}", path.display()),
+        Ok(Self {
+            json: read_limited(&path)?,
+            path,
+            bos_token: named_token(folder, "bos_token")?,
+            eos_token: named_token(folder, "eos_token")?,
+            begins_with_bos: true,
+            chat_template: chat_template(folder)?,
+        })
+    }
+}
+
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    bos_token: Option<String>,
+    eos_token: Option<String>,
+    begins_with_bos: bool,
+    /// By name, with their ids.
+    special_tokens: Vec<(String, u32)>,
+    /// Rows of the embedding table: every id must be smaller.
+    vocab_size: usize,
+}
+
+impl Tokenizer {
+    /// `vocab_size` is how many tokens the model embeds.
+    pub fn new(files: &TokenizerFiles, vocab_size: usize) -> Result<Self> {
+        let mut inner = parse(&files.json).map_err(|message| Error::Tokenizer {
+            message: format!("{}: {message}", files.path.display()),
         })?;
         inner.set_encode_special_tokens(true);
         inner.with_padding(None);
@@ -66,8 +81,9 @@ impl Tokenizer {
         Ok(Self {
             special_tokens: special.map(|(id, token)| (token.content.clone(), *id)).collect(),
             inner,
-            bos_token: named_token(folder, "bos_token")?,
-            eos_token: named_token(folder, "eos_token")?,
+            bos_token: files.bos_token.clone(),
+            eos_token: files.eos_token.clone(),
+            begins_with_bos: files.begins_with_bos,
             vocab_size,
         })
     }
@@ -101,6 +117,11 @@ impl Tokenizer {
             return Err(self.beyond(id));
         }
         Ok(id)
+    }
+
+    /// The id of the BOS token if texts usually begin with it.
+    pub fn usual_bos(&self) -> Result<Option<u32>> {
+        if self.begins_with_bos { self.bos() } else { Ok(None) }
     }
 
     /// The id of the token that begins a sequence, where the tokenizer names one.
@@ -137,6 +158,12 @@ impl Tokenizer {
 
 /// The library panics on some files that are no JSON and on some that are no tokenizer.
 fn parse(bytes: &[u8]) -> std::result::Result<tokenizers::Tokenizer, String> {
+    if bytes.len() > LONGEST {
+        return Err(format!(
+            "{} bytes, above {LONGEST}: no tokenizer of a language model",
+            bytes.len()
+        ));
+    }
     serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| error.to_string())?;
     let parsed = catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes));
     match parsed {
@@ -173,7 +200,7 @@ fn named_token(folder: &Path, name: &str) -> Result<Option<String>> {
 
 /// The chat template of a folder: chat_template.jinja, else that of tokenizer_config.json (the one named `default`
 /// where there are several).
-pub fn chat_template(folder: &Path) -> Result<Option<String>> {
+fn chat_template(folder: &Path) -> Result<Option<String>> {
     let path = folder.join("chat_template.jinja");
     if path.is_file() {
         let text = String::from_utf8(read_limited(&path)?);

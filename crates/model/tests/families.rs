@@ -7,7 +7,7 @@ use surefoot_model::checkpoint::read_json;
 use surefoot_model::choose::ProfileChoice;
 use surefoot_model::device::Choice;
 use surefoot_model::profile::Profile;
-use surefoot_model::{Overflow, Prm, Trace};
+use surefoot_model::{Overflow, Prm, Source, Trace};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/families")
@@ -23,7 +23,12 @@ fn families() -> Vec<String> {
 }
 
 fn load(name: &str) -> Prm {
-    Prm::load(&folder().join(name), Choice::Cpu, &ProfileChoice::named(name)).unwrap()
+    Prm::load(
+        &Source::new(folder().join(name)),
+        Choice::Cpu,
+        &ProfileChoice::named(name),
+    )
+    .unwrap()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -163,7 +168,7 @@ fn separators_and_special_tokens_in_user_text_change_no_count() {
 fn a_trace_that_is_too_long_is_refused_or_loses_its_beginning() {
     for name in ["trl", "rlhflow-deepseek", "llemma"] {
         let choice = ProfileChoice::named(name).with("maxLength", 150);
-        let model = Prm::load(&folder().join(name), Choice::Cpu, &choice).unwrap();
+        let model = Prm::load(&Source::new(folder().join(name)), Choice::Cpu, &choice).unwrap();
         let long = Trace {
             problem: "word ".repeat(200),
             steps: vec!["The answer is 4.".into()],

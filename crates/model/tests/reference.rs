@@ -13,8 +13,8 @@ use surefoot_model::config::Config;
 use surefoot_model::device::Choice;
 use surefoot_model::profile::Profile;
 use surefoot_model::prompt::{Encoder, Prompt};
-use surefoot_model::tokenizer::Tokenizer;
-use surefoot_model::{Overflow, Prm, Trace};
+use surefoot_model::tokenizer::{Tokenizer, TokenizerFiles};
+use surefoot_model::{Overflow, Prm, Source, Trace};
 
 const CHECKPOINTS: [&str; 6] = [
     "qwen2-mlp2",
@@ -75,7 +75,7 @@ fn cases(name: &str) -> Vec<(Prm, Vec<Value>)> {
             Some(separator) => ProfileChoice::default().with("separator", separator),
             None => ProfileChoice::default(),
         };
-        let model = Prm::load(&fixture(name), Choice::Cpu, &choice).unwrap();
+        let model = Prm::load(&Source::new(fixture(name)), Choice::Cpu, &choice).unwrap();
         let cases = all.iter().filter(|case| case["separator"].as_str() == separator);
         (model, cases.cloned().collect())
     });
@@ -238,7 +238,7 @@ fn the_tokenizer_of_qwen_gives_the_ids_of_transformers() {
         &shared.join("models/tokenizer-qwen2_5/tokenizer.json"),
         &folder.join("tokenizer.json"),
     );
-    let tokenizer = Tokenizer::open(&folder, 152_064).unwrap();
+    let tokenizer = Tokenizer::new(&TokenizerFiles::of_folder(&folder).unwrap(), 152_064).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(tokenizer.special("<extra_0>").unwrap(), 151_651);
     check_qwen_lines(tokenizer, &shared);
@@ -253,7 +253,11 @@ fn with_extra_0(from: &Path, to: &Path) {
 fn open(folder: &Path) -> (Candle, Checkpoint, Config) {
     let path = folder.join("config.json");
     let config = Config::parse(&read_json(&path).unwrap(), &path).unwrap();
-    (Candle::new(Device::Cpu), Checkpoint::open(folder).unwrap(), config)
+    (
+        Candle::new(Device::Cpu),
+        Checkpoint::open(&Source::new(folder)).unwrap(),
+        config,
+    )
 }
 
 struct LanguageModel {

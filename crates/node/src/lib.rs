@@ -8,7 +8,7 @@ use std::time::Instant;
 use napi::bindgen_prelude::{AsyncTask, Env, Result as NapiResult, Task};
 use napi_derive::napi;
 use surefoot_engine::{Event, Job, guarded};
-use surefoot_model::{Error, Overflow, Result, Trace};
+use surefoot_model::{Error, Overflow, Result, Source, Trace};
 
 /// An error as data.
 #[napi(object)]
@@ -58,7 +58,7 @@ pub struct Loaded {
 }
 
 pub struct Load {
-    folder: PathBuf,
+    source: Source,
     device: String,
     profile: String,
 }
@@ -73,7 +73,7 @@ impl Task for Load {
                 argument: "profile".into(),
                 message: error.to_string(),
             })?;
-            surefoot_engine::load(&self.folder, self.device.parse()?, &choice)
+            surefoot_engine::load(&self.source, self.device.parse()?, &choice)
         }))
     }
 
@@ -94,11 +94,15 @@ impl Task for Load {
     }
 }
 
-/// Loads a PRM from a folder. `profile` is a JSON object of choices.
+/// Loads a PRM from a folder or a GGUF file. `profile` is a JSON object of choices; `head` a safetensors file with the
+/// head, or the folder of a LoRA adapter.
 #[napi(ts_return_type = "Promise<Loaded>")]
-pub fn load_model(folder: String, device: String, profile: String) -> AsyncTask<Load> {
+pub fn load_model(path: String, device: String, profile: String, head: Option<String>) -> AsyncTask<Load> {
     AsyncTask::new(Load {
-        folder: folder.into(),
+        source: Source {
+            path: path.into(),
+            head: head.map(PathBuf::from),
+        },
         device,
         profile,
     })
