@@ -125,7 +125,7 @@ fn a_file_with_the_same_numbers_gives_the_ids_and_scores_of_the_folder() {
             assert!(difference < 2e-4, "{what}: {difference}");
             largest = difference.max(largest);
         }
-        println!("{name}: largest difference of a logit {largest:.1e}");
+        eprintln!("{name}: largest difference of a logit {largest:.1e}");
     }
 }
 
@@ -148,7 +148,7 @@ fn quantised_files_give_the_hidden_states_and_ids_of_transformers() {
                 "{name}: {text}"
             );
         }
-        println!("{name}: largest difference of a hidden state {largest:.1e}");
+        eprintln!("{name}: largest difference of a hidden state {largest:.1e}");
     }
 }
 
@@ -350,7 +350,7 @@ fn smollm2_writes_what_transformers_writes() {
             tokens += 1;
         }
     }
-    println!(
+    eprintln!(
         "{tokens} greedy tokens agree, {ties} near-ties; hidden states differ by {largest:.1e} at most, of {size:.1}"
     );
     assert!(largest < 1e-3 * size);
