@@ -98,19 +98,14 @@ impl<'a> Vocabulary<'a> {
 
     /// Control tokens never come from text; user-defined ones are found in it before anything else.
     fn added(&self) -> Value {
-        let added = self
-            .tokens
-            .iter()
-            .zip(&self.kinds)
-            .enumerate()
-            .filter_map(|(id, (token, kind))| {
-                matches!(*kind, CONTROL | UNKNOWN | USER_DEFINED).then(|| {
-                    json!({
-                        "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-                        "normalized": false, "special": *kind != USER_DEFINED,
-                    })
-                })
-            });
+        let added = self.tokens.iter().zip(&self.kinds).enumerate();
+        let added = added.filter(|(_, (_, kind))| matches!(**kind, CONTROL | UNKNOWN | USER_DEFINED));
+        let added = added.map(|(id, (token, kind))| {
+            json!({
+                "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": *kind != USER_DEFINED,
+            })
+        });
         added.collect()
     }
 }
