@@ -111,6 +111,8 @@ type Device = "auto" | "cpu" | "cuda" | "metal";
 interface LoadOptions {
   /** @default 'auto' */
   readonly device?: Device;
+  /** A safetensors file with the head's tensors, or the folder of a LoRA adapter, to go on top of the model. */
+  readonly head?: string;
   /** The name of the profile to use, or changes to the one that is recognised. */
   readonly profile?: string | ProfileChoice;
   readonly signal?: AbortSignal;

@@ -17,6 +17,8 @@ export type Device = 'auto' | 'cpu' | 'cuda' | 'metal'
 export interface LoadOptions {
   /** @default 'auto' */
   readonly device?: Device
+  /** A safetensors file with the head's tensors, or the folder of a LoRA adapter, to go on top of the model. */
+  readonly head?: string
   /** The name of the profile to use, or changes to the one that is recognised. */
   readonly profile?: string | ProfileChoice
   readonly signal?: AbortSignal
@@ -128,7 +130,8 @@ export class PRM implements AsyncDisposable {
    *   `ERR_HTTP`, `ERR_INTEGRITY`, `ERR_IO`; the signal's reason when aborted
    */
   static async load(ref?: string, options: LoadOptions = {}): Promise<PRM> {
-    const { device = 'auto', profile = {}, signal, onProgress } = options
+    const { device = 'auto', profile = {}, head, signal, onProgress } = options
+    if (head !== undefined && (typeof head !== 'string' || head === '')) invalidArgument('head', 'must be a path', head)
     signal?.throwIfAborted()
     onProgress?.({ phase: 'resolve' })
     const folder = await resolveModel(ref, {
@@ -137,7 +140,7 @@ export class PRM implements AsyncDisposable {
     })
     signal?.throwIfAborted()
     onProgress?.({ phase: 'load', folder })
-    const loading = native().loadModel(folder, String(device), JSON.stringify(profileChoice(profile)))
+    const loading = native().loadModel(folder, String(device), JSON.stringify(profileChoice(profile)), head)
     const { model, failure } = await unlessAborted(loading, signal, late => late.model?.dispose())
     if (failure) throw nativeError(failure)
     onProgress?.({ phase: 'ready', folder })

@@ -54,11 +54,12 @@ async function main(): Promise<number> {
   program
     .command('inspect')
     .description('show what is recognised in a checkpoint, and from which evidence')
-    .argument('[ref]', 'folder or hub id; the embedded model without it')
+    .argument('[ref]', 'folder, GGUF file or hub id; the embedded model without it')
     .addOption(new Option('--prm <ref>', 'the same as the argument'))
     .addOption(
       new Option('--profile <name>', 'profile to use instead of the recognised one, or a JSON object of changes'),
     )
+    .addOption(new Option('--head <path>', "a head's safetensors file, or the folder of a LoRA adapter"))
     .option('--check [file]', 'run the scores that its authors published, or those of a file')
     .option('--json', 'as JSON')
     .addOption(new Option('--device <device>').choices(devices).default('auto'))
@@ -132,13 +133,18 @@ function failure(error: unknown): number {
 }
 
 function modelOptions(command: Command): Command {
-  return deviceOptions(command.option('--prm <ref>', 'folder or hub id of the PRM; the embedded model without it'))
+  return deviceOptions(
+    command.option('--prm <ref>', 'folder, GGUF file or hub id of the PRM; the embedded model without it'),
+  )
 }
 
 function deviceOptions(command: Command): Command {
   return command
     .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
-    .addOption(new Option('--profile <name>', 'profile to use instead of the detected one'))
+    .addOption(new Option('--head <path>', "a head's safetensors file, or the folder of a LoRA adapter"))
+    .addOption(
+      new Option('--profile <name>', 'profile to use instead of the recognised one, or a JSON object of changes'),
+    )
     .addOption(new Option('--separator <text>', 'text after every step (\\n for a line break)').argParser(unescaped))
 }
 

@@ -7,6 +7,7 @@ import type { ProfileChoice } from '../profile.ts'
 export interface ModelOptions {
   readonly prm?: string
   readonly device: Device
+  readonly head?: string
   /** A name, or a JSON object of changes. */
   readonly profile?: string
   readonly separator?: string
@@ -17,13 +18,19 @@ export interface ModelOptions {
 }
 
 /** Loads the model that the options name. */
-export function loadModel({ prm, device, profile, separator }: ModelOptions, signal: AbortSignal): Promise<PRM> {
+export function loadModel({ prm, device, head, profile, separator }: ModelOptions, signal: AbortSignal): Promise<PRM> {
   const choice: ProfileChoice = {
     ...(profile === undefined ? {} : profileChoice(profile)),
     ...(separator === undefined ? {} : { separator }),
   }
   const download = new DownloadLine()
-  return PRM.load(prm, { device, profile: choice, signal, onProgress: event => download.show(event) })
+  return PRM.load(prm, {
+    device,
+    ...(head === undefined ? {} : { head }),
+    profile: choice,
+    signal,
+    onProgress: event => download.show(event),
+  })
 }
 
 function profileChoice(text: string): ProfileChoice {

@@ -39,11 +39,16 @@ impl Random {
     }
 }
 
-/// Changes a few places of a file.
+/// Changes a few places of a file, most of them in its first part, where headers stand.
 fn mutate(random: &mut Random, seed: &[u8]) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len());
+        let part = if random.below(3) > 0 {
+            bytes.len().min(2000)
+        } else {
+            bytes.len()
+        };
+        let at = random.below(part);
         match random.below(7) {
             0 if !bytes.is_empty() => bytes[at] = random.next() as u8,
             1 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
@@ -168,6 +173,9 @@ struct Setting {
     tokenizer_bytes: Vec<u8>,
     tokenizer: Value,
     choice: Value,
+    gguf: Vec<Vec<u8>>,
+    adapter: Value,
+    adapter_weights: Vec<u8>,
     template: String,
     fixed: Tokenizer,
 }
@@ -197,6 +205,11 @@ impl Setting {
                 "step": ["{step}", { "token": "<extra_0>" }, { "mark": "read" }], "separator": { "text": ";" },
                 "split": ";", "semantics": "probability", "labels": "humans", "threshold": 0.5, "aggregate": "min"
             }),
+            gguf: ["gguf-types", "gguf-reasonflux-q4_0", "gguf-math-shepherd"]
+                .map(|name| std::fs::read(fixtures.join(name).join("model.gguf")).unwrap())
+                .to_vec(),
+            adapter: read_json(&fixtures.join("lora-pure/adapter_config.json")).unwrap(),
+            adapter_weights: std::fs::read(fixtures.join("lora-pure/adapter_model.safetensors")).unwrap(),
             template: read_json(&source.join("tokenizer_config.json")).unwrap()["chat_template"]
                 .as_str()
                 .map_or_else(
@@ -255,6 +268,39 @@ impl Setting {
                     let _ = tokenizer.encode_with_offsets("Step 1: two ки\n");
                 }
             }
+            "gguf" => {
+                let path = self.folder.join("broken.gguf");
+                let seed = random.below(self.gguf.len());
+                std::fs::write(&path, mutate(random, &self.gguf[seed])).unwrap();
+                if let Ok(checkpoint) = Checkpoint::open(&Source::new(&path)) {
+                    let _ = checkpoint.config().and_then(|(json, path)| Config::parse(&json, &path));
+                    let _ = checkpoint.tokenizer().and_then(|files| Tokenizer::new(&files, 512));
+                    let names: Vec<String> = checkpoint.names().take(4).map(str::to_owned).collect();
+                    for name in names {
+                        let shape = checkpoint.shape(&name).unwrap().to_vec();
+                        let _ = checkpoint.read(&name, &shape);
+                    }
+                }
+            }
+            "adapter" => {
+                let folder = self.folder.join("adapter");
+                std::fs::create_dir_all(&folder).unwrap();
+                let sound = || (self.adapter.to_string().into_bytes(), self.adapter_weights.clone());
+                let (config, weights) = match random.below(3) {
+                    0 => (sound().0, mutate(random, &self.adapter_weights)),
+                    1 => (mutate(random, &sound().0), sound().1),
+                    _ => (mutate_json(random, &self.adapter).to_string().into_bytes(), sound().1),
+                };
+                std::fs::write(folder.join("adapter_config.json"), config).unwrap();
+                std::fs::write(folder.join("adapter_model.safetensors"), weights).unwrap();
+                let source = Source::new(fixtures().join("families/pure")).with_head(&folder);
+                if let Ok(checkpoint) = Checkpoint::open(&source) {
+                    for name in ["score.weight", "model.layers.0.self_attn.q_proj.weight"] {
+                        let shape = checkpoint.shape(name).unwrap().to_vec();
+                        let _ = checkpoint.read(name, &shape);
+                    }
+                }
+            }
             "surefoot.json" => {
                 let choice = mutate_json(random, &self.choice);
                 if let Ok(choice) = serde_json::from_value::<ProfileChoice>(choice) {
@@ -301,13 +347,15 @@ fn small_checkpoint() -> Vec<u8> {
     bytes
 }
 
-const PARSERS: [&str; 6] = [
+const PARSERS: [&str; 8] = [
     "safetensors",
     "index",
     "config",
     "tokenizer",
     "surefoot.json",
     "template",
+    "gguf",
+    "adapter",
 ];
 
 fn main() {

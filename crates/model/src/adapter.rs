@@ -100,12 +100,17 @@ impl Adapter {
         };
         let mut replaced = Vec::new();
         let mut halves: BTreeMap<String, [Option<Stored>; 2]> = BTreeMap::new();
+        let twice = |name: &str| invalid(format!("{name} stands there twice, under two names"));
         for (full_name, stored) in safetensors(&weights)? {
             let name = full_name.strip_prefix(PREFIX).unwrap_or(&full_name);
             if let Some(module) = name.strip_suffix(".lora_A.weight") {
-                halves.entry(module.into()).or_default()[0] = Some(stored);
+                if halves.entry(module.into()).or_default()[0].replace(stored).is_some() {
+                    return Err(twice(name));
+                }
             } else if let Some(module) = name.strip_suffix(".lora_B.weight") {
-                halves.entry(module.into()).or_default()[1] = Some(stored);
+                if halves.entry(module.into()).or_default()[1].replace(stored).is_some() {
+                    return Err(twice(name));
+                }
             } else if name.contains("lora_") {
                 return Err(settings.unsupported(format!("{full_name}; only linear layers are updated")));
             } else {
@@ -118,7 +123,11 @@ impl Adapter {
                 if !vocabulary && !settings.saves(&name) {
                     return Err(invalid(format!("{full_name} is not among modules_to_save")));
                 }
-                replaced.push((in_base(&name, &base_shape), stored));
+                let name = in_base(&name, &base_shape);
+                if replaced.iter().any(|(other, _)| *other == name) {
+                    return Err(twice(&name));
+                }
+                replaced.push((name, stored));
             }
         }
         let mut updates = BTreeMap::new();

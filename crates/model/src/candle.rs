@@ -212,7 +212,13 @@ mod tests {
             .unwrap();
         for window in [1, 5, QUERY_BLOCK, QUERY_BLOCK + 1, rows, 2 * rows] {
             let means = backend
-                .attend(&zeros, &zeros, &counting, heads(Some(window)), &[0..rows])
+                .attend(
+                    &zeros,
+                    &zeros,
+                    &counting,
+                    heads(Some(window)),
+                    std::slice::from_ref(&(0..rows)),
+                )
                 .unwrap();
             for (row, values) in backend.values(&means).unwrap().iter().enumerate() {
                 let seen = window.min(row + 1);

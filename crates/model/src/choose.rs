@@ -170,10 +170,9 @@ fn recognise(
     hub_id: Option<&str>,
 ) -> Result<(&'static Profile, String)> {
     let fitting: Vec<&Profile> = Profile::all().iter().filter(|profile| profile.head == head).collect();
-    if let Some(id) = hub_id {
-        if let Some(profile) = fitting.iter().find(|profile| matches_any(&profile.hub, id)) {
-            return Ok((profile, format!("profile {}: the hub name {id}", profile.name)));
-        }
+    let by_hub = |id: &str| fitting.iter().find(|profile| matches_any(&profile.hub, id));
+    if let Some((id, profile)) = hub_id.and_then(|id| Some((id, by_hub(id)?))) {
+        return Ok((profile, format!("profile {}: the hub name {id}", profile.name)));
     }
     for profile in &fitting {
         if let Some(key) = profile

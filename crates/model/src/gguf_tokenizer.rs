@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::gguf::Gguf;
 use crate::tokenizer::TokenizerFiles;
 
+/// Ways to join two tokens into a third, for each token: published vocabularies have two to three. Each costs memory.
+const MERGES_PER_TOKEN: usize = 6;
+
 /// Types of tokens, as SentencePiece numbers them.
 const NORMAL: i64 = 1;
 const UNKNOWN: i64 = 2;
@@ -163,6 +166,7 @@ fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<Value> {
         None => return Err(failed("the GGUF file has no tokenizer.ggml.scores".into())),
     };
     let joinable = |id: usize| !matches!(vocabulary.kinds[id], CONTROL | UNKNOWN | BYTE);
+    let most = (MERGES_PER_TOKEN * tokens.len()).max(10_000);
     let mut merges = Vec::new();
     for (id, token) in tokens.iter().enumerate().filter(|(id, _)| joinable(*id)) {
         if token.chars().count() > LONGEST_PIECE {
@@ -174,6 +178,12 @@ fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<Value> {
             (joinable(left) && joinable(right)).then_some((id, left, right))
         });
         merges.extend(cuts);
+        if merges.len() > most {
+            return Err(failed(format!(
+                "more than {most} ways to join its {} tokens",
+                tokens.len()
+            )));
+        }
     }
     let length = |id: usize| tokens[id].chars().count();
     merges.sort_by(|(a, left_a, right_a), (b, left_b, right_b)| {

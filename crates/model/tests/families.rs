@@ -91,7 +91,7 @@ fn ids_positions_logits_and_scores_are_those_of_the_reference() {
                 assert!(difference < 1e-4, "{what}: {score} instead of {expected}");
             }
         }
-        println!("{name}: largest difference {largest:.1e}");
+        eprintln!("{name}: largest difference {largest:.1e}");
     }
 }
 
