@@ -5,7 +5,7 @@ import test from 'ava'
 import { page, pagePath, withoutBounds } from '../scripts/guide/checkpoints.ts'
 import { goldenCases } from '../src/golden.ts'
 import { PRM, type ProfileChoice, SurefootError } from '../src/index.ts'
-import { fixture, type ReferenceCase, readJson, repository, withFolder } from './helpers/fixtures.ts'
+import { failureOf, fixture, type ReferenceCase, readJson, repository, withFolder } from './helpers/fixtures.ts'
 import { readShared } from './helpers/shared.ts'
 
 const names = readdirSync(fixture('families')).toSorted()
@@ -16,15 +16,6 @@ function expected(name: string): { head: string; cases: ReferenceCase[] } {
 
 async function load(name: string, choice: ProfileChoice | string = name): Promise<PRM> {
   return PRM.load(join(fixture('families'), name), { profile: choice })
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise
-    return 'no error'
-  } catch (error) {
-    return SurefootError.isInstance(error) ? `${error.code}: ${error.message}` : String(error)
-  }
 }
 
 test('every public family scores as its reference does', async t => {
@@ -116,7 +107,7 @@ test('tensors, then keys of the config, then the one family with such a head dec
 
 test('a language model that no name explains is an error that lists the profiles', async t => {
   for (const name of ['math-shepherd', 'rlhflow-deepseek', 'math-psa', 'versaprm', 'llemma', 'qwen3-reranker']) {
-    const message = await codeOf(PRM.load(join(fixture('families'), name)))
+    const message = await failureOf(PRM.load(join(fixture('families'), name)))
     t.regex(message, /^ERR_INVALID_ARGUMENT: profile: /)
     for (const listed of ['math-shepherd', 'rlhflow-deepseek', 'versaprm', 'qwen3-reranker'])
       t.regex(message, RegExp(listed))
@@ -127,7 +118,7 @@ test('checkpoints that cannot be scored right are refused by name, with the reas
   await withFolder(async folder => {
     for (const id of ['PRIME-RL/EurusPRM-Stage2', 'launch/ThinkPRM-7B', 'GenPRM/GenPRM-7B', 'infly/Universal-PRM-7B']) {
       cpSync(join(fixture('families'), 'trl'), join(folder, id), { recursive: true })
-      t.regex(await codeOf(PRM.load(join(folder, id))), RegExp(`^ERR_MODEL_UNSUPPORTED: .*${id} is .*\\w\\. `))
+      t.regex(await failureOf(PRM.load(join(folder, id))), RegExp(`^ERR_MODEL_UNSUPPORTED: .*${id} is .*\\w\\. `))
     }
   })
 })
@@ -157,9 +148,12 @@ test('fields of the profile can be replaced, and a whole profile can be brought 
   t.is(mine.facts.profile, 'mine')
   t.deepEqual(await scores(mine), probability)
   for (const prm of [pure, softmax, trl, mine]) await prm.dispose()
-  t.regex(await codeOf(load('pure', { colour: 'red' } as ProfileChoice)), /^ERR_INVALID_ARGUMENT: .*colour/)
-  t.regex(await codeOf(load('pure', { name: 'mine', head: 'linear2' })), /^ERR_INVALID_ARGUMENT: .*mine.*missing field/)
-  t.regex(await codeOf(load('pure', 7 as unknown as string)), /^ERR_INVALID_ARGUMENT: profile/)
+  t.regex(await failureOf(load('pure', { colour: 'red' } as ProfileChoice)), /^ERR_INVALID_ARGUMENT: .*colour/)
+  t.regex(
+    await failureOf(load('pure', { name: 'mine', head: 'linear2' })),
+    /^ERR_INVALID_ARGUMENT: .*mine.*missing field/,
+  )
+  t.regex(await failureOf(load('pure', 7 as unknown as string)), /^ERR_INVALID_ARGUMENT: profile/)
 })
 
 test('more tokens than the context are an error that names the candidate and both numbers, unless they may be cut', async t => {
@@ -184,7 +178,7 @@ test('more tokens than the context are an error that names the candidate and bot
     },
     'the cut would take a score',
   )
-  t.regex(await codeOf(prm.score({ problem, steps: short }, { onOverflow: 'x' as 'error' })), /onOverflow/)
+  t.regex(await failureOf(prm.score({ problem, steps: short }, { onOverflow: 'x' as 'error' })), /onOverflow/)
   await prm.dispose()
 })
 
@@ -209,7 +203,7 @@ test('a broken or costly chat template is an error of its own', async t => {
       const copy = join(folder, String(i))
       cpSync(join(fixture('families'), 'reasonflux'), copy, { recursive: true })
       writeFileSync(join(copy, 'chat_template.jinja'), template)
-      t.regex(await codeOf(PRM.load(copy, { profile: 'reasonflux' })), code, template)
+      t.regex(await failureOf(PRM.load(copy, { profile: 'reasonflux' })), code, template)
     }
     const bare = join(folder, 'bare')
     cpSync(join(fixture('families'), 'reasonflux'), bare, { recursive: true })
@@ -217,7 +211,7 @@ test('a broken or costly chat template is an error of its own', async t => {
     delete config.chat_template
     writeFileSync(join(bare, 'tokenizer_config.json'), JSON.stringify(config))
     rmSync(join(bare, 'chat_template.jinja'), { force: true })
-    t.regex(await codeOf(PRM.load(bare, { profile: 'reasonflux' })), /ERR_TEMPLATE.*it has none/)
+    t.regex(await failureOf(PRM.load(bare, { profile: 'reasonflux' })), /ERR_TEMPLATE.*it has none/)
   })
 })
 

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
-import { type LoadOptions, PRM, SurefootError } from '../src/index.ts'
-import { fixture, type ReferenceCase, readJson, repository, withFolder } from './helpers/fixtures.ts'
+import { type LoadOptions, PRM } from '../src/index.ts'
+import { failureOf, fixture, type ReferenceCase, readJson, repository, withFolder } from './helpers/fixtures.ts'
 
 const family = (name: string): string => join(fixture('families'), name)
 const gguf = (name: string): string => join(fixture(name), 'model.gguf')
@@ -17,15 +17,6 @@ async function scores(ref: string, options: LoadOptions, trace: ReferenceCase): 
 
 function cases(name: string): ReferenceCase[] {
   return readJson<{ cases: ReferenceCase[] }>(join(family(name), 'expected.json')).cases
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise
-    return 'no error'
-  } catch (error) {
-    return SurefootError.isInstance(error) ? `${error.code}: ${error.message}` : String(error)
-  }
 }
 
 test('a GGUF file scores as the folder of the same numbers does', async t => {
@@ -51,7 +42,7 @@ test('a head of its own goes on top of a GGUF file', async t => {
   const head = join(fixture('gguf-trl'), 'head.safetensors')
   const own = await scores(gguf('gguf-trl'), { head }, trace!)
   for (const [i, score] of own.entries()) t.true(Math.abs(score - trace!.scores[i]!) < 1e-4)
-  t.regex(await codeOf(PRM.load(gguf('gguf-trl'))), /^ERR_INVALID_ARGUMENT: profile: .*lm-candidates/)
+  t.regex(await failureOf(PRM.load(gguf('gguf-trl'))), /^ERR_INVALID_ARGUMENT: profile: .*lm-candidates/)
 })
 
 test('an adapter goes on top of its base, by name or by the base that it names', async t => {
@@ -86,17 +77,20 @@ test('a head that is pickled, missing, of another shape, or an adapter of anothe
   await withFolder(async folder => {
     const pickle = join(folder, 'value_head.bin')
     writeFileSync(pickle, Buffer.from([0x80, 2]))
-    t.regex(await codeOf(PRM.load(gguf('gguf-trl'), { head: pickle })), /^ERR_UNSAFE_FORMAT: .*value_head\.bin/)
-    t.regex(await codeOf(PRM.load(gguf('gguf-trl'), { head: join(folder, 'none') })), /^ERR_MODEL_NOT_FOUND/)
-    t.regex(await codeOf(PRM.load(gguf('gguf-trl'), { head: 7 as unknown as string })), /^ERR_INVALID_ARGUMENT: head/)
+    t.regex(await failureOf(PRM.load(gguf('gguf-trl'), { head: pickle })), /^ERR_UNSAFE_FORMAT: .*value_head\.bin/)
+    t.regex(await failureOf(PRM.load(gguf('gguf-trl'), { head: join(folder, 'none') })), /^ERR_MODEL_NOT_FOUND/)
+    t.regex(
+      await failureOf(PRM.load(gguf('gguf-trl'), { head: 7 as unknown as string })),
+      /^ERR_INVALID_ARGUMENT: head/,
+    )
     const twice = join(fixture('gguf-trl'), 'head.safetensors')
-    t.regex(await codeOf(PRM.load(family('trl'), { head: twice })), /^ERR_MODEL_INVALID: .*score.* stands in/)
+    t.regex(await failureOf(PRM.load(family('trl'), { head: twice })), /^ERR_MODEL_INVALID: .*score.* stands in/)
     const dora = join(folder, 'dora')
     cpSync(fixture('lora-pure'), dora, { recursive: true })
     const config = readJson<object>(join(dora, 'adapter_config.json'))
     writeFileSync(join(dora, 'adapter_config.json'), JSON.stringify({ ...config, use_dora: true }))
     t.regex(
-      await codeOf(PRM.load(family('pure'), { head: dora, profile: 'pure' })),
+      await failureOf(PRM.load(family('pure'), { head: dora, profile: 'pure' })),
       /^ERR_MODEL_UNSUPPORTED: .*use_dora/,
     )
   })
@@ -113,7 +107,7 @@ test('a GGUF file that is cut, or no GGUF file, is an error', async t => {
     })) {
       const file = join(folder, `${name}.gguf`)
       writeFileSync(file, bytes)
-      t.regex(await codeOf(PRM.load(file, { profile: 'reasonflux' })), /^ERR_MODEL_INVALID/, name)
+      t.regex(await failureOf(PRM.load(file, { profile: 'reasonflux' })), /^ERR_MODEL_INVALID/, name)
     }
   })
 })

@@ -27,6 +27,9 @@ fixtures/<family>-<head>/    a checkpoint folder as the hub has them, with rando
 Numbers are f32 in the shortest decimal form that reads back to the same f32. Weights are used as stored, widened to
 f32; attention is eager; CPU, one thread.
 
+fixtures/families/<profile>/    the same for one public family (reference/families.py); `starts` where each sequence begins,
+    hidden states for two traces only, `logits` [negative, positive] for candidate tokens
+
 fixtures/qwen2_5-tokenizer.json    ids by transformers with the real Qwen2.5 tokenizer:
 
     source, tokenizer    the file below ../shared/data

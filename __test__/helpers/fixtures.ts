@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { SurefootError } from '../../src/errors.ts'
 
 /** The repository, without a trailing separator. */
 export const repository: string = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '')
@@ -92,4 +93,14 @@ export function editSafetensors(
 export function largestDifference(a: readonly number[], b: readonly number[]): number {
   if (a.length !== b.length) throw new Error(`${a.length} numbers against ${b.length}`)
   return Math.max(0, ...a.map((value, index) => Math.abs(value - b[index]!)))
+}
+
+/** How a promise fails: code and message of a SurefootError, the text of another error, or `no error`. */
+export async function failureOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise
+    return 'no error'
+  } catch (error) {
+    return SurefootError.isInstance(error) ? `${error.code}: ${error.message}` : String(error)
+  }
 }

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { dirname } from 'node:path'
+import { isAlive, type Owner, thisProcess } from '../owner.ts'
 import { pause } from './http.ts'
 
 /** Milliseconds. */
@@ -37,7 +36,7 @@ export async function withLock<T>(
 ): Promise<T> {
   const { heartbeat, patience, poll } = options.times ?? times
   await mkdir(dirname(path), { recursive: true })
-  const mine = JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid), id: randomUUID() })
+  const mine = JSON.stringify({ ...thisProcess(), id: randomUUID() })
   let last: Seen | undefined
   let since = performance.now()
   while (!(await created(path, mine))) {
@@ -96,32 +95,16 @@ async function discard(path: string, dead: Seen): Promise<void> {
 }
 
 function isDead(text: string): boolean {
-  const { pid, host, started } = ownerOf(text)
-  if (host !== hostname() || pid === undefined) return false
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return true
-  }
-  const now = startOf(pid)
-  return typeof started === 'string' && now !== null && started !== now
+  const owner = ownerOf(text)
+  return owner !== undefined && !isAlive(owner)
 }
 
-/** Empty while the owner is still writing it. */
-function ownerOf(text: string): { pid?: number; host?: string; started?: string | null } {
+/** Undefined while the owner is still writing it. */
+function ownerOf(text: string): Owner | undefined {
   try {
-    return JSON.parse(text)
+    const { pid, host, started = null } = JSON.parse(text)
+    return Number.isInteger(pid) && typeof host === 'string' ? { pid, host, started } : undefined
   } catch {
-    return {}
-  }
-}
-
-/** When the process started, where the system says so in /proc: tells a process from a later one with its number. */
-function startOf(pid: number): string | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null
-  } catch {
-    return null
+    return undefined
   }
 }

@@ -1,16 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { SurefootError } from '../errors.ts'
-
-interface Owner {
-  readonly pid: number
-  readonly host: string
-  /** When the process started, in ticks of its system; null where the system does not say. Tells reused ids apart. */
-  readonly started: string | null
-}
+import { isAlive, type Owner, thisProcess } from '../owner.ts'
 
 /** Sole right to write a run folder: the file `lock` in it names the process that has it. */
 export class Lock {
@@ -28,8 +21,7 @@ export class Lock {
   static async take(folder: string): Promise<Lock> {
     const path = join(folder, 'lock')
     const mine = `${path}.${randomUUID()}`
-    const owner: Owner = { pid: process.pid, host: hostname(), started: startOf(process.pid) }
-    await writeFile(mine, JSON.stringify(owner))
+    await writeFile(mine, JSON.stringify(thisProcess()))
     try {
       // A link appears with its content, or not at all.
       while (!(await linked(mine, path))) {
@@ -79,27 +71,6 @@ async function readOwner(path: string): Promise<Owner | null> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
-  }
-}
-
-function isAlive({ pid, host, started }: Owner): boolean {
-  if (host !== hostname()) return true
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
-  }
-  const now = startOf(pid)
-  return started === null || now === null || started === now
-}
-
-/** Field 22 of /proc/PID/stat, which Linux has. */
-function startOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
-  } catch {
-    return null
   }
 }
 

@@ -1,10 +1,12 @@
 //! tokenizer.json → ids. Text from users is never searched for special tokens; those enter by name only.
 
+use std::fmt;
 use std::ops::Range;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::checkpoint::{read_json, read_limited};
@@ -156,6 +158,59 @@ impl Tokenizer {
     }
 }
 
+/// Merges for each token: every merge makes a token, and published vocabularies that name several ways have two to three.
+const MERGES_PER_TOKEN: usize = 6;
+
+/// How much there is in a tokenizer.json, counted without keeping any of it.
+#[derive(Deserialize)]
+struct Sizes {
+    model: ModelSizes,
+}
+
+#[derive(Deserialize)]
+struct ModelSizes {
+    #[serde(default)]
+    vocab: Count,
+    #[serde(default)]
+    merges: Count,
+}
+
+/// The entries of an array or an object.
+#[derive(Default)]
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(Counter)
+    }
+}
+
+struct Counter;
+
+impl<'de> Visitor<'de> for Counter {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array or an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Count, A::Error> {
+        let mut count = 0;
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Count(count))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Count, A::Error> {
+        let mut count = 0;
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Count(count))
+    }
+}
+
 /// The library panics on some files that are no JSON and on some that are no tokenizer.
 fn parse(bytes: &[u8]) -> std::result::Result<tokenizers::Tokenizer, String> {
     if bytes.len() > LONGEST {
@@ -164,7 +219,11 @@ fn parse(bytes: &[u8]) -> std::result::Result<tokenizers::Tokenizer, String> {
             bytes.len()
         ));
     }
-    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| error.to_string())?;
+    let Sizes { model } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let most = (MERGES_PER_TOKEN * model.vocab.0).max(10_000);
+    if model.merges.0 > most {
+        return Err(format!("{} merges for {} tokens", model.merges.0, model.vocab.0));
+    }
     let parsed = catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes));
     match parsed {
         Ok(parsed) => parsed.map_err(|error| error.to_string()),
@@ -241,5 +300,14 @@ mod tests {
             br#"{"version":"1.0","decoder":{"type":"ByteLevel" "x":1},"model":{"type":"BPE","vocab":{},"merges":[]}}"#;
         assert!(parse(torn).unwrap_err().contains("expected"));
         assert!(parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn more_merges_than_its_tokens_can_have_are_refused_before_they_are_kept() {
+        let merges = vec![r#"["a","b"]"#; 100_000].join(",");
+        let text = format!(r#"{{"model":{{"type":"BPE","vocab":{{"a":0,"b":1,"ab":2}},"merges":[{merges}]}}}}"#);
+        assert_eq!(parse(text.as_bytes()).unwrap_err(), "100000 merges for 3 tokens");
+        let long = vec![b' '; LONGEST + 1];
+        assert!(parse(&long).unwrap_err().contains("above"));
     }
 }
