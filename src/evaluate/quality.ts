@@ -91,7 +91,7 @@ export function measureScores(
     brier: probabilities && over(probabilities, weights => brier(probabilities.scores, probabilities.right, weights)),
     ece: probabilities && over(probabilities, weights => ece(probabilities.scores, probabilities.right, weights)),
     reliability: probabilities ? reliability(probabilities.scores, probabilities.right) : [],
-    byPosition: byPosition(solutions),
+    byPosition: byPosition(solutions, plan),
     firstWeak: plan.threshold === null || plan.steps === null ? [] : firstWeak(solutions, plan.threshold),
     threshold: plan.threshold,
   }
@@ -155,20 +155,24 @@ function pairsOf(problems: number, solutions: readonly Solution[], draws: Draws)
   return defined(bootstrap(problems, share, draws))
 }
 
-function byPosition(solutions: readonly Solution[]): ScoreResult['byPosition'] {
+function byPosition(solutions: readonly Solution[], { steps }: Plan): ScoreResult['byPosition'] {
   const longest = solutions.reduce((most, { scores }) => Math.max(most, scores.length), 0)
   const there = (position: number, right: boolean): Mean | null =>
     meanOf(
       solutions.filter(({ correct, scores }) => correct === right && scores.length > position),
       position,
+      steps === 'probability' ? 1 : Number.POSITIVE_INFINITY,
     )
   return Array.from({ length: longest }, (_, position) => {
     return { position, right: there(position, true), wrong: there(position, false) }
   })
 }
 
-/** The mean score at a position, with its 95 % normal interval; solutions of one problem count as one draw. */
-function meanOf(solutions: readonly Solution[], position: number): Mean | null {
+/**
+ * The mean score at a position, with its 95 % normal interval; solutions of one problem count as one draw. Scores that lie
+ * between 0 and `most` = 1 have no mean beyond.
+ */
+function meanOf(solutions: readonly Solution[], position: number, most: number): Mean | null {
   const count = solutions.length
   if (count === 0) return null
   const average = solutions.reduce((sum, { scores }) => sum + scores[position]!, 0) / count
@@ -178,7 +182,8 @@ function meanOf(solutions: readonly Solution[], position: number): Mean | null {
   }
   const squares = [...deviations.values()].reduce((sum, deviation) => sum + deviation ** 2, 0)
   const half = (1.96 * Math.sqrt(squares)) / count
-  return { mean: average, low: average - half, high: average + half, count }
+  const least = most === 1 ? 0 : Number.NEGATIVE_INFINITY
+  return { mean: average, low: Math.max(least, average - half), high: Math.min(most, average + half), count }
 }
 
 function firstWeak(solutions: readonly Solution[], threshold: number): ScoreResult['firstWeak'] {

@@ -126,8 +126,8 @@ export interface SurfaceResult {
   /** `length`, `steps`, `logistic regression`, and `PRM` beside them. */
   readonly name: string
   readonly solutionAuc: Interval
-  /** Best-of-n by this score. */
-  readonly bestOfN: Interval
+  /** Best-of-n by this score; null where problems have no candidates to choose from. */
+  readonly bestOfN: Interval | null
 }
 
 /** ProcessBench's numbers, by group and over all. */

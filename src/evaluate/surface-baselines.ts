@@ -39,7 +39,7 @@ export function measureSurface(
   const row = (name: string, scores: readonly number[]): SurfaceResult => ({
     name,
     solutionAuc: bootstrap(problems, overItems(problemOf, rankedAuc(scores, correct)), draws),
-    bestOfN: bootstrapMean(bestOfEach(problems, solutions, scores), draws),
+    bestOfN: plan.kind === 'labels' ? null : bootstrapMean(bestOfEach(problems, solutions, scores), draws),
   })
   const unbeaten = baselines.flatMap(([name, scores]) => {
     const auc = rankedAuc(scores, correct)

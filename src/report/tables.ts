@@ -124,8 +124,8 @@ function surfaceTable({ surface }: Summary): string {
       name,
       fixed(solutionAuc.value),
       range(solutionAuc, fixed),
-      percent(bestOfN.value),
-      range(bestOfN, percent),
+      bestOfN === null ? '' : percent(bestOfN.value),
+      bestOfN === null ? '' : range(bestOfN, percent),
     ]),
   )
 }
@@ -209,7 +209,7 @@ export function csv(summary: Summary): string {
     ...scoreRows(summary),
     ...summary.surface.flatMap(({ name, solutionAuc, bestOfN }) => [
       { table: 'surface solution auc', name, ...solutionAuc },
-      { table: 'surface best-of-n', name, ...bestOfN },
+      ...(bestOfN === null ? [] : [{ table: 'surface best-of-n', name, ...bestOfN }]),
     ]),
     ...(summary.firstError?.rows ?? []).flatMap(({ group, rule, threshold, count, wrong, right, f1 }) =>
       Object.entries({ f1, 'error found': wrong, 'right passed': right }).map(([metric, value]) => {

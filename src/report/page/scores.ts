@@ -293,7 +293,7 @@ export function surfaceSection(surface: readonly SurfaceResult[]): HTMLElement[]
   if (surface.length === 0) return []
   const isPrm = (name: string): boolean => name === 'PRM'
   const panel = (width: number, of: 'solutionAuc' | 'bestOfN', label: string, scale: number): Element => {
-    const x = (pick: 'value' | 'low' | 'high') => (row: SurfaceResult) => row[of][pick] * scale
+    const x = (pick: 'value' | 'low' | 'high') => (row: SurfaceResult) => row[of]![pick] * scale
     const color = ({ name }: SurfaceResult): string => (isPrm(name) ? 'var(--series-0)' : 'var(--quiet)')
     return plot({
       width,
@@ -330,7 +330,9 @@ export function surfaceSection(surface: readonly SurfaceResult[]): HTMLElement[]
           'div',
           { class: 'panels' },
           panel(side, 'solutionAuc', 'solution AUC (0.5 is chance)', 1),
-          panel(side, 'bestOfN', 'best-of-n accuracy, %', 100),
+          ...(surface.some(({ bestOfN }) => bestOfN === null)
+            ? []
+            : [panel(side, 'bestOfN', 'best-of-n accuracy, %', 100)]),
         )
       },
       data: { rows: () => surface, columns: surfaceColumns },
@@ -342,5 +344,8 @@ export function surfaceSection(surface: readonly SurfaceResult[]): HTMLElement[]
 const surfaceColumns = [
   { title: 'score by', cell: ({ name }: SurfaceResult) => name, align: 'left' as const },
   { title: 'solution AUC', cell: ({ solutionAuc }: SurfaceResult) => interval(solutionAuc, decimal) },
-  { title: 'best-of-n, %', cell: ({ bestOfN }: SurfaceResult) => interval(bestOfN, percent) },
+  {
+    title: 'best-of-n, %',
+    cell: ({ bestOfN }: SurfaceResult) => (bestOfN === null ? '–' : interval(bestOfN, percent)),
+  },
 ]
