@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { type Draws, measureRules, type ProblemTally, sizesOf, tallyProblem } from './choices.ts'
 import { type Interval, votesAreExact } from './metrics.ts'
 import type { Plan } from './plan.ts'
@@ -22,11 +23,20 @@ const FEW = 100
 export async function summarise(lines: AsyncIterable<ProblemResult>, setting: Setting): Promise<Summary> {
   const { plan, seed, resamples } = setting
   const draws = { seed, resamples }
+  // The numbers of a large run take seconds each: an abort is heard between them.
+  const pause = async (): Promise<void> => {
+    await setImmediate()
+    setting.signal?.throwIfAborted()
+  }
   const { used, problems, tallies, solutions, failures } = await readAll(lines, setting)
   const rules = plan.kind === 'candidates' ? measureRules(tallies, plan.rules, draws) : NO_RULES
   const { recorded, ...numbers } = rules
-  const surface = solutions.length === 0 ? NO_SURFACE : measureSurface(problems, solutions, plan, draws)
+  await pause()
+  const surface = solutions.length === 0 ? NO_SURFACE : await measureSurface(problems, solutions, plan, draws, pause)
+  await pause()
   const firstError = plan.kind === 'labels' ? measureFirstError(solutions, plan, draws) : null
+  await pause()
+  const scores = measureScores(problems, solutions, plan, draws)
   return {
     schema: 1,
     kind: plan.kind,
@@ -48,7 +58,7 @@ export async function summarise(lines: AsyncIterable<ProblemResult>, setting: Se
       ...(firstError ? firstErrorWarnings(firstError) : []),
     ],
     ...numbers,
-    scores: measureScores(problems, solutions, plan, draws),
+    scores,
     surface: surface.rows,
     firstError: firstError?.result ?? null,
     ...(recorded.length > 0 && { recorded }),

@@ -13,14 +13,15 @@ export interface SurfaceComparison {
 
 /**
  * The PRM's numbers beside those of length and number of steps (less is better) and of a logistic regression on surface
- * features, which is fitted on other problems than those it judges.
+ * features, which is fitted on other problems than those it judges. `pause` lets others run between two numbers.
  */
-export function measureSurface(
+export async function measureSurface(
   problems: number,
   solutions: readonly Solution[],
   plan: Plan,
   draws: Draws,
-): SurfaceComparison {
+  pause: () => Promise<void>,
+): Promise<SurfaceComparison> {
   const correct = solutions.map(({ correct }) => correct)
   const problemOf = solutions.map(({ problem }) => problem)
   // One kind of solution only: nothing can be told apart.
@@ -41,16 +42,20 @@ export function measureSurface(
     solutionAuc: bootstrap(problems, overItems(problemOf, rankedAuc(scores, correct)), draws),
     bestOfN: plan.kind === 'labels' ? null : bootstrapMean(bestOfEach(problems, solutions, scores), draws),
   })
-  const unbeaten = baselines.flatMap(([name, scores]) => {
+  const rows = [row(plan.steps === null ? 'reward' : 'PRM', own)]
+  const unbeaten: { name: string; difference: Interval }[] = []
+  for (const [name, scores] of baselines) {
+    await pause()
+    rows.push(row(name, scores))
+    await pause()
     const auc = rankedAuc(scores, correct)
-    const statistic = overItems(problemOf, weights => ownAuc(weights) - auc(weights))
-    const difference = bootstrap(problems, statistic, draws)
-    return difference.low > 0 ? [] : [{ name, difference }]
-  })
-  const rows = [
-    row(plan.steps === null ? 'reward' : 'PRM', own),
-    ...baselines.map(([name, scores]) => row(name, scores)),
-  ]
+    const difference = bootstrap(
+      problems,
+      overItems(problemOf, weights => ownAuc(weights) - auc(weights)),
+      draws,
+    )
+    if (!(difference.low > 0)) unbeaten.push({ name, difference })
+  }
   return { rows, unbeaten }
 }
 
