@@ -123,6 +123,18 @@ test('checkpoints that cannot be scored right are refused by name, with the reas
   })
 })
 
+test('a pickled head beside sound weights is named', async t => {
+  await withFolder(async folder => {
+    const copy = join(folder, 'model')
+    cpSync(join(fixture('families'), 'rlhflow-deepseek'), copy, { recursive: true })
+    writeFileSync(join(copy, 'value_head.bin'), 'pickle')
+    t.regex(await failureOf(PRM.load(copy)), /^ERR_UNSAFE_FORMAT: .*value_head\.bin.*safetensors/)
+    const prm = await PRM.load(copy, { profile: 'rlhflow-deepseek' })
+    t.is(prm.facts.head, 'lm-candidates')
+    await prm.dispose()
+  })
+})
+
 test('fields of the profile can be replaced, and a whole profile can be brought along', async t => {
   const [problem, steps] = ['What is 2 + 2?', ['2 + 2 = 4.', 'So it is 4.']]
   const pure = await load('pure')

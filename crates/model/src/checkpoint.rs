@@ -311,6 +311,14 @@ pub fn is_pickle(path: &Path) -> bool {
     matches!(extension, Some("bin" | "pt" | "pth" | "pkl" | "ckpt"))
 }
 
+/// A pickled file of a folder.
+pub fn pickle_in(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths.into_iter().find(|path| is_pickle(path))
+}
+
 fn has_weights(folder: &Path) -> bool {
     folder.join("model.safetensors").is_file() || folder.join("model.safetensors.index.json").is_file()
 }
@@ -350,12 +358,7 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn no_weights(folder: &Path) -> Error {
-    let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
-        entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| is_pickle(path))
-    });
-    match pickle {
+    match pickle_in(folder) {
         Some(path) => Error::UnsafeFormat { path },
         None => Error::ModelInvalid {
             path: folder.to_owned(),

@@ -5,12 +5,12 @@ use serde::Serialize;
 use crate::backbone::{Backbone, Batch, refuse_unknown};
 use crate::backend::Backend;
 use crate::candle::Candle;
-use crate::checkpoint::{Checkpoint, Source};
+use crate::checkpoint::{self, Checkpoint, Source};
 use crate::choose::{self, ProfileChoice};
 use crate::config::Config;
 use crate::device::{self, Choice};
 use crate::error::{Error, Result};
-use crate::head::{self, Head};
+use crate::head::{self, Head, HeadKind};
 use crate::profile::Profile;
 use crate::prompt::{Encoder, Prompt, Trace};
 use crate::tokenizer::Tokenizer;
@@ -92,6 +92,11 @@ impl Prm {
                     path: named_in.unwrap_or_default(),
                     message,
                 });
+            }
+            Err(error) if detected.kind == HeadKind::LmCandidates => {
+                // ReasonFlux-PRM-1.5B and rStar's PPM keep their heads so.
+                let pickle = checkpoint::pickle_in(&source.path);
+                return Err(pickle.map_or(error, |path| Error::UnsafeFormat { path }));
             }
             chosen => chosen?,
         };
