@@ -197,6 +197,12 @@ test('With recorded scores and a PRM both, the PRM decides and the report says s
   t.is(at(summary, 'best-of-n (last)', 2).accuracy.value, 1)
   t.deepEqual(lines[0]!.candidates[0]!.scores, [0.9])
   t.true(summary.warnings.some(warning => /step scores; they are not used/.test(warning)))
+  const verdicts = { majority_vote: 1, prm_last_max: 0 }
+  const judged = recorded.map(record => ({ ...record, recorded: verdicts }))
+  const names = async (prm?: ReturnType<typeof textScorer>): Promise<string[]> =>
+    ((await inFolder({ candidates: judged, ...(prm && { prm }) })).summary.recorded ?? []).map(({ name }) => name)
+  t.deepEqual(await names(), ['majority_vote', 'prm_last_max'])
+  t.deepEqual(await names(textScorer()), ['majority_vote'], 'a verdict by other scores is of another rule')
 })
 
 test('Recorded scores whose cost is not known are never said to be free.', async t => {

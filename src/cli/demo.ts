@@ -188,7 +188,7 @@ function gsmText(rankings: readonly GsmRanking[]): string {
       'yellow',
       '  The tiny model was made for its own small world of stories, not for such text: these ranks mean nothing.',
     ),
-    '  For real problems name a public PRM: PRM.load("Qwen/Qwen2.5-Math-PRM-7B"), after hf download of the same.',
+    '  For real problems name a public PRM: PRM.load("Qwen/Qwen2.5-Math-PRM-7B") fetches it once.',
     paint('dim', '  Solutions: openai/grade-school-math (MIT), Cobbe et al., arXiv 2110.14168.'),
   ].join('\n')
 }

@@ -109,7 +109,7 @@ export function measureRules(problems: readonly ProblemTally[], rules: readonly 
       problems,
       rules.filter(({ choose }) => choose !== null),
     ),
-    recorded: recordedOf(problems),
+    recorded: recordedOf(problems, rules),
   }
 }
 
@@ -253,12 +253,16 @@ function sameChance(a: ReadonlyMap<number | null, number>, b: ReadonlyMap<number
   return sum
 }
 
-/** How often each recorded verdict is that of the same rule here. Rules that are not known here are left out. */
-function recordedOf(problems: readonly ProblemTally[]): NonNullable<Summary['recorded']> {
+/**
+ * How often each recorded verdict is that of the same rule here. Rules that are not known here are left out, and those that
+ * go by a PRM's scores instead of the recorded ones: they are other rules.
+ */
+function recordedOf(problems: readonly ProblemTally[], rules: readonly Rule[]): NonNullable<Summary['recorded']> {
+  const same = new Set(rules.filter(({ scoredBy }) => scoredBy !== 'prm').map(({ name }) => name))
   const tallies = new Map<string, { name: string; rule: string; agree: number; count: number }>()
   for (const { recorded, choices, voters } of problems) {
     for (const [name, verdict] of Object.entries(recorded)) {
-      const choice = choices.find(({ rule }) => rule === recordedRule(name))
+      const choice = choices.find(({ rule }) => rule === recordedRule(name) && same.has(rule))
       if (!choice) continue
       const tally = tallies.get(name) ?? { name, rule: choice.rule, agree: 0, count: 0 }
       tallies.set(name, tally)
