@@ -114,6 +114,18 @@ const mine = await PRM.load('./mine', { profile: { name: 'trl', separator: '\\n\
 Any field of a profile can be replaced, and a whole one of your own brought along (\`Profile\` in the API); the same object
 in a \`surefoot.json\` beside the weights does it for every caller.
 
+A GGUF file without a head, or any base model, takes its head from a safetensors file (\`score.weight\` and the like), or what a
+LoRA adapter saved beside its updates. An adapter's folder alone is enough where it names its base by a path that exists:
+
+\`\`\`ts needs a checkpoint
+await PRM.load('./qwen2.5-math-7b-Q8_0.gguf', { head: './prm-head.safetensors', profile: 'trl' })
+await PRM.load('./base', { head: './my-adapter' }) // a folder with adapter_config.json
+\`\`\`
+
+GGUF: f32, f16, bf16, Q4_0 to Q8_0 and Q2_K to Q6_K are widened as they are read; architectures llama (Mistral too), qwen2 and
+qwen3; tokenizers of the kinds \`gpt2\` (with the pre-tokenizers qwen2, llama-bpe, smollm and gpt-2) and \`llama\`. Other types,
+split files and unknown pre-tokenizers are refused by name. [Measured](../measurements/gguf.md).
+
 ## Families
 
 Random weights of tiny shapes, scored here and by the reference arithmetic on transformers (\`scripts/reference.py\`): ids

@@ -19,6 +19,7 @@ export interface EvalOptions {
   /** true: the embedded model. */
   readonly prm?: string | true
   readonly device: Device
+  readonly head?: string
   readonly profile?: string
   readonly separator?: string
   readonly name?: string
@@ -61,16 +62,23 @@ export async function evaluateFile(options: EvalOptions, signal: AbortSignal): P
 
 async function loadPrm({ prm, ...options }: EvalOptions, signal: AbortSignal): Promise<PRM | null> {
   if (prm === undefined) return null
-  const { device, profile, separator } = options
+  const { device, head, profile, separator } = options
   return loadModel(
     {
       device,
       ...(prm !== true && { prm }),
+      ...(head !== undefined && { head }),
       ...(profile !== undefined && { profile }),
       ...(separator !== undefined && { separator }),
     },
     signal,
   )
+}
+
+/** As the report and the configuration name it: with another head it is another model. */
+function nameOfPrm({ prm, head }: EvalOptions): string {
+  const name = typeof prm === 'string' ? prm : 'the embedded model'
+  return head === undefined ? name : `${name} with ${head}`
 }
 
 /** The folder that `--run` names, or runs/NAME. */
@@ -119,9 +127,7 @@ function settings(options: EvalOptions, prm: PRM | null): Omit<EvaluateOptions, 
     threshold,
     seed,
     resamples,
-    ...(prm
-      ? { prm, prmName: options.prm === true ? 'the embedded model' : (options.prm as string) }
-      : { split: separator }),
+    ...(prm ? { prm, prmName: nameOfPrm(options) } : { split: separator }),
   })
 }
 

@@ -265,6 +265,17 @@ pub fn hub_id(path: &Path) -> Option<String> {
     }
 }
 
+/// Whether a path is that of the hub's cache, or names a repository that a profile or a refusal knows: any other two
+/// folders are no hub name.
+pub fn is_of_hub(path: &Path, id: &str) -> bool {
+    let cached = path
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with("models--"));
+    let known = BOOK.profiles.iter().map(|profile| &profile.hub);
+    let refused = BOOK.refused.iter().map(|refusal| &refusal.hub);
+    cached || known.chain(refused).any(|patterns| matches_any(patterns, id))
+}
+
 fn matches_any(patterns: &[String], text: &str) -> bool {
     patterns
         .iter()
@@ -418,6 +429,9 @@ mod tests {
             assert_eq!(hub_id(Path::new(path)).as_deref(), Some(id));
         }
         assert_eq!(hub_id(Path::new("one")), None);
+        assert!(is_of_hub(Path::new("models/GAIR/ReasonEval-7B"), "GAIR/ReasonEval-7B"));
+        assert!(is_of_hub(Path::new("/c/models--me--mine/snapshots/0a"), "me/mine"));
+        assert!(!is_of_hub(Path::new("home/models"), "home/models"));
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Prm {
             parameters: checkpoint.parameters(checkpoint.names().filter(|name| *name != "lm_head.weight")),
             dtype: checkpoint.dtypes().join("+"),
             device: name,
-            hub_id,
+            hub_id: hub_id.filter(|id| choose::is_of_hub(named, id)),
             context: limit,
             separator_ids: encoder.separator().to_vec(),
             architectures: config.architectures,
