@@ -58,7 +58,10 @@ export async function exchange<T>(
   const watch = new Watch(request.timeout, request.signal)
   const broken = (error: unknown, url: URL): unknown => {
     request.signal?.throwIfAborted()
-    return new PassingFailure(unreachable(settings, request, url, watch.expired ? 'no answer' : reasonOf(error)))
+    const reason = watch.expired ? 'no answer' : reasonOf(error)
+    const failure = unreachable(settings, request, url, reason)
+    // A name that does not exist, or no network at all: asking again would only let the user wait.
+    return reason === 'ENOTFOUND' ? failure : new PassingFailure(failure)
   }
   try {
     const { response, url } = await follow(settings, request, watch, broken)
