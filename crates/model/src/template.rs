@@ -1,10 +1,14 @@
 //! Chat templates: Jinja in a sandbox that bounds steps and memory. What users wrote passes through it as text and can
 //! never become a special token; special tokens that the template itself writes do.
 
+use std::io::Write;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error as JinjaError, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use crate::error::{Error, Result};
 use crate::profile::BOOK;
@@ -42,7 +46,9 @@ impl Template {
             Err(JinjaError::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_filter("tojson", to_json);
-        environment.add_template_owned(NAME, text.to_owned()).map_err(failed)?;
+        environment
+            .add_template_owned(NAME, without_generation_tags(text))
+            .map_err(failed)?;
         Ok(Self {
             environment,
             bos_token: tokenizer.bos_token().unwrap_or_default().to_owned(),
@@ -206,15 +212,66 @@ fn torn() -> Error {
     }
 }
 
-/// As transformers has it: plain JSON, nothing escaped for HTML.
+/// As transformers has it: what Python's json.dumps writes, nothing escaped for HTML.
 fn to_json(value: &Value, options: Kwargs) -> Result<String, JinjaError> {
     let indent: Option<usize> = options.get("indent")?;
+    // Python would escape what is not ASCII; transformers says not to.
+    let _: Option<bool> = options.get("ensure_ascii")?;
     options.assert_all_used()?;
-    let text = match indent {
-        None => serde_json::to_string(value),
-        Some(_) => serde_json::to_string_pretty(value),
+    let indent = indent.map(|width| " ".repeat(width.min(16)));
+    let mut bytes = Vec::new();
+    let written = match &indent {
+        Some(indent) => {
+            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
+            value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))
+        }
+        None => value.serialize(&mut Serializer::with_formatter(&mut bytes, Spaced)),
     };
-    text.map_err(|error| JinjaError::new(ErrorKind::InvalidOperation, error.to_string()))
+    let failed = |message: String| JinjaError::new(ErrorKind::InvalidOperation, message);
+    written.map_err(|error| failed(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
+}
+
+/// One line with a blank after each comma and colon.
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+/// transformers marks what the assistant wrote with a tag of its own, `generation`, which prints what is inside it.
+fn without_generation_tags(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("{%") {
+        let (before, tag) = rest.split_at(at);
+        plain.push_str(before);
+        let Some(end) = tag.find("%}") else {
+            plain.push_str(tag);
+            return plain;
+        };
+        let inside = &tag[2..end];
+        let name = inside.trim_matches(|character: char| character.is_whitespace() || "+-".contains(character));
+        plain.push_str("{%");
+        plain.push_str(&match name {
+            "generation" => inside.replacen("generation", "if true", 1),
+            "endgeneration" => inside.replacen("endgeneration", "endif", 1),
+            _ => inside.to_owned(),
+        });
+        plain.push_str("%}");
+        rest = &tag[end + 2..];
+    }
+    plain + rest
 }
 
 fn failed(error: JinjaError) -> Error {
@@ -227,4 +284,33 @@ fn failed(error: JinjaError) -> Error {
     let mut message = format!("{line}{limit}{error}");
     message.truncate(message.char_indices().nth(500).map_or(message.len(), |(at, _)| at));
     Error::Template { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(template: &str, value: Value) -> String {
+        let mut environment = Environment::new();
+        environment.add_filter("tojson", to_json);
+        environment.render_str(template, context! { value }).unwrap()
+    }
+
+    #[test]
+    fn json_is_written_as_python_does() {
+        let value = || context! { a => vec![Value::from(1), Value::from("é<")], b => context! {} };
+        assert_eq!(
+            rendered("{{ value | tojson }}", value()),
+            r#"{"a": [1, "é<"], "b": {}}"#
+        );
+        let indented = "{\n    \"a\": [\n        1,\n        \"é<\"\n    ],\n    \"b\": {}\n}";
+        assert_eq!(rendered("{{ value | tojson(indent=4) }}", value()), indented);
+    }
+
+    #[test]
+    fn the_tags_around_what_the_assistant_wrote_print_what_is_inside() {
+        let text = "a {%- generation -%} {{ value }}{% endgeneration %} {% if true %}generation{% endif %}{%";
+        let plain = "a {%- if true -%} {{ value }}{% endif %} {% if true %}generation{% endif %}{%";
+        assert_eq!(without_generation_tags(text), plain);
+    }
 }
