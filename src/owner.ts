@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 
 /** The process that a lock file names. */
@@ -23,6 +25,23 @@ export function isAlive({ pid, host, started }: Owner): boolean {
   }
   const now = startOf(pid)
   return started === null || now === null || started === now
+}
+
+/**
+ * Removes the lock that a dead process left. Whoever took it over meanwhile gets theirs back.
+ *
+ * @param isDeads whether the lock, moved to this path, is still the dead one's
+ */
+export async function discardLock(path: string, isDeads: (aside: string) => Promise<boolean>): Promise<void> {
+  const aside = `${path}.${randomUUID()}`
+  try {
+    await rename(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  if (await isDeads(aside)) await rm(aside, { force: true })
+  else await rename(aside, path)
 }
 
 /** Field 22 of /proc/PID/stat, which Linux has. */

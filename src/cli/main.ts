@@ -56,10 +56,8 @@ async function main(): Promise<number> {
     .description('show what is recognised in a checkpoint, and from which evidence')
     .argument('[ref]', 'folder, GGUF file or hub id; the embedded model without it')
     .addOption(new Option('--prm <ref>', 'the same as the argument'))
-    .addOption(
-      new Option('--profile <name>', 'profile to use instead of the recognised one, or a JSON object of changes'),
-    )
-    .addOption(new Option('--head <path>', "a head's safetensors file, or the folder of a LoRA adapter"))
+    .addOption(profileOption())
+    .addOption(headOption())
     .option('--check [file]', 'run the scores that its authors published, or those of a file')
     .option('--json', 'as JSON')
     .addOption(new Option('--device <device>').choices(devices).default('auto'))
@@ -141,11 +139,17 @@ function modelOptions(command: Command): Command {
 function deviceOptions(command: Command): Command {
   return command
     .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
-    .addOption(new Option('--head <path>', "a head's safetensors file, or the folder of a LoRA adapter"))
-    .addOption(
-      new Option('--profile <name>', 'profile to use instead of the recognised one, or a JSON object of changes'),
-    )
+    .addOption(headOption())
+    .addOption(profileOption())
     .addOption(new Option('--separator <text>', 'text after every step (\\n for a line break)').argParser(unescaped))
+}
+
+function headOption(): Option {
+  return new Option('--head <path>', "a head's safetensors file, or the folder of a LoRA adapter")
+}
+
+function profileOption(): Option {
+  return new Option('--profile <name>', 'profile to use instead of the recognised one, or a JSON object of changes')
 }
 
 function overflowOption(): Option {

@@ -116,7 +116,7 @@ function* readBatch(
 ): Generator<RecordOf[Kind], void, undefined> {
   const { name: stem } = parse(path.replace(/\.gz$/i, ''))
   const reject = (row: RejectedRow): void => {
-    if (strict) throw strictError(row)
+    if (strict) throw new SurefootError('ERR_INVALID_ARGUMENT', rowText(row), { data: { row } })
     onRejected?.(row)
   }
   for (const row of rows) {
@@ -189,9 +189,7 @@ async function headOf(file: DataFile, options: ParquetOptions, signal: AbortSign
   return head.slice(0, HEAD_ROWS)
 }
 
-function strictError(row: RejectedRow): SurefootError {
-  const { file, line, field, expected, got } = row
-  return new SurefootError('ERR_INVALID_ARGUMENT', `${file}:${line}: ${field}: expected ${expected}, got ${got}`, {
-    data: { row },
-  })
+/** A rejected row in one line. */
+export function rowText({ file, line, field, expected, got }: RejectedRow): string {
+  return `${file}:${line}: ${field}: expected ${expected}, got ${got}`
 }

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, sep } from 'node:path'
 import { invalidArgument, SurefootError } from '../errors.ts'
+import { DATA, holdsWords, isData } from '../hub/index.ts'
 
 /** A dataset's part by its hub id, `org/name@revision#config/split` → local files in the order in which they are read. */
 export type Download = (reference: string, options: { signal?: AbortSignal }) => Promise<readonly string[]>
@@ -12,11 +13,6 @@ export interface NamedFile {
   readonly path: string
   readonly name: string
 }
-
-const DATA = /\.(jsonl?|ndjson|parquet)(\.gz)?$/i
-
-/** What the datasets library writes beside its data. */
-const METADATA = new Set(['dataset_info.json', 'dataset_infos.json', 'dataset_dict.json', 'state.json'])
 
 const HUB_ID = /^(hf:)?\w[\w.-]*\/\w[\w.-]*(@[^#]+)?(#.*)?$/
 
@@ -59,14 +55,12 @@ function named(paths: readonly string[]): NamedFile[] {
 async function filesAt(path: string): Promise<NamedFile[]> {
   if (!(await stat(path)).isDirectory()) return [{ path, name: basename(path) }]
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
-  const paths = entries
-    .filter(entry => DATA.test(entry.name) && !METADATA.has(entry.name))
-    .map(entry => join(entry.parentPath, entry.name))
+  const paths = entries.map(entry => join(entry.parentPath, entry.name))
   const files: NamedFile[] = []
   for (const file of paths.sort()) {
     const name = relative(path, file).split(sep).join('/')
     const hidden = name.split('/').some(part => part.startsWith('.'))
-    if (!hidden && (await stat(file)).isFile()) files.push({ path: file, name })
+    if (isData(name) && !hidden && (await stat(file)).isFile()) files.push({ path: file, name })
   }
   if (files.length > 0) return files
   return invalidArgument(
@@ -76,11 +70,10 @@ async function filesAt(path: string): Promise<NamedFile[]> {
   )
 }
 
-/** The files whose path holds each part of `config/split` as a word: `data/train-00000.parquet` is of the split `train`. */
+/** The files whose path holds each part of `config/split` as a word. */
 function partOf(files: readonly NamedFile[], folder: string, part: string): NamedFile[] {
-  const escaped = part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').split('/')
-  const words = escaped.map(word => new RegExp(`(^|[\\W_])${word}([\\W_]|$)`))
-  const found = files.filter(({ name }) => words.every(word => word.test(name)))
+  const words = part.split('/')
+  const found = files.filter(({ name }) => holdsWords(name, words))
   if (found.length > 0) return found
   const names = files.slice(0, 10).map(({ name }) => name)
   return invalidArgument('source', `no file in ${folder} is of ${part}; there are ${names.join(', ')}`, part)

@@ -1,5 +1,5 @@
 /** Which rule chooses right how often, at what cost: rules, curves, comparisons, agreement, recorded verdicts. */
-import { accuracyAt, areaUnderCurve, bootstrapMean, mcnemar, mean, sameBudget } from './metrics.ts'
+import { accuracyAt, areaUnderCurve, type BudgetPoint, bootstrapMean, mcnemar, mean, sameBudget } from './metrics.ts'
 import { MAJORITY, MEAN_OF_SAMPLES, type Rule, type Voter } from './rules.ts'
 import type { CandidateResult, Comparison, Cost, Curve, ProblemResult, RuleResult, Summary } from './summary.ts'
 
@@ -172,11 +172,16 @@ function tokensOf({ policyTokens, prefillTokens, prmTokens }: Cost): number | nu
   return policyTokens === null || prmTokens === null ? null : policyTokens + (prefillTokens ?? 0) + prmTokens
 }
 
-function curveOf(rule: Rule, points: readonly Point[]): Curve {
-  const known = points.flatMap(({ cost, accuracy }) => {
+/** Accuracy over tokens, where those are known. */
+function overTokens(points: readonly Point[]): BudgetPoint[] {
+  return points.flatMap(({ cost, accuracy }) => {
     const budget = tokensOf(cost)
     return budget === null || budget <= 0 ? [] : [{ budget, accuracy: accuracy.value }]
   })
+}
+
+function curveOf(rule: Rule, points: readonly Point[]): Curve {
+  const known = overTokens(points)
   return {
     rule: rule.name,
     points: points.map(({ n, accuracy, cost }) => ({ n, accuracy, cost })),
@@ -212,10 +217,7 @@ function differenceAt(budget: number | null, own: readonly Point[], other: reado
 }
 
 function accuracyOf(points: readonly Point[], budget: number): number | null {
-  const curve = points.flatMap(({ cost, accuracy }) => {
-    const tokens = tokensOf(cost)
-    return tokens === null || tokens <= 0 ? [] : [{ budget: tokens, accuracy: accuracy.value }]
-  })
+  const curve = overTokens(points)
   const measured = curve.find(point => point.budget === budget)
   if (measured !== undefined) return measured.accuracy
   return budget > 0 && curve.length > 1 ? accuracyAt(curve, budget) : null

@@ -122,21 +122,21 @@ function defined(interval: Interval): Interval | null {
   return [interval.value, interval.low, interval.high].every(Number.isFinite) ? interval : null
 }
 
-function byProblem(solutions: readonly Solution[]): Map<number, Solution[]> {
-  const problems = new Map<number, Solution[]>()
+function groupBy<Key>(solutions: readonly Solution[], key: (solution: Solution) => Key): Map<Key, Solution[]> {
+  const groups = new Map<Key, Solution[]>()
   for (const solution of solutions) {
-    const found = problems.get(solution.problem)
+    const found = groups.get(key(solution))
     if (found) found.push(solution)
-    else problems.set(solution.problem, [solution])
+    else groups.set(key(solution), [solution])
   }
-  return problems
+  return groups
 }
 
 /** Pairs of a right and a wrong solution of one problem, over all problems. */
 function pairsOf(problems: number, solutions: readonly Solution[], draws: Draws): Interval | null {
   const inOrder = new Float64Array(problems)
   const pairs = new Float64Array(problems)
-  for (const [problem, own] of byProblem(solutions)) {
+  for (const [problem, own] of groupBy(solutions, ({ problem }) => problem)) {
     const counted = pairsInOrder(
       own.map(({ worth }) => worth),
       own.map(({ correct }) => correct),
@@ -218,14 +218,8 @@ export function measureFirstError(
   draws: Draws,
 ): FirstErrorNumbers {
   const known = solutions.filter(({ firstError }) => firstError !== null)
-  const groups = new Map<string, Solution[]>()
-  for (const solution of known) {
-    const { group } = solution
-    if (group === null) continue
-    const found = groups.get(group)
-    if (found) found.push(solution)
-    else groups.set(group, [solution])
-  }
+  const grouped = known.filter((solution): solution is Solution & { group: string } => solution.group !== null)
+  const groups = groupBy(grouped, ({ group }) => group!)
   const parts: [string, readonly Solution[]][] = [['all', known], ...(groups.size > 1 ? groups : [])]
   const measurable = parts.filter(([, own]) => hasBoth(own))
   const without = parts.filter(([, own]) => !hasBoth(own)).map(([name]) => name)

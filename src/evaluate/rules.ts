@@ -2,6 +2,7 @@ import { type Aggregate, aggregate, aggregates } from '../aggregate.ts'
 import { invalidArgument } from '../errors.ts'
 import type { Semantics } from '../scorer.ts'
 import { bestOf, type Candidate, mean, passAtK, weightedVote } from './metrics.ts'
+import { TIE } from './votes.ts'
 
 /** A candidate as the rules see it. */
 export interface Voter {
@@ -39,9 +40,6 @@ export interface Evidence {
   readonly reward: Scores | null
   readonly aggregates: readonly Aggregate[]
 }
-
-/** Sums of the same votes in another order may differ in their last bits; they still tie. */
-const TIE = 1e-12
 
 /** The name of the rule against which all others are held. */
 export const MAJORITY = 'majority'

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { basename, resolve } from 'node:path'
 import type { Aggregate } from '../aggregate.ts'
 import { type Download, readDataset } from '../datasets/index.ts'
+import { rowText } from '../datasets/read.ts'
 import type { CandidateRecord, LabelRecord, RejectedRow } from '../datasets/records.ts'
 import { invalidArgument, SurefootError } from '../errors.ts'
 import { RunFolder, type RunHeader, readLines } from '../journal/run-folder.ts'
@@ -252,11 +253,6 @@ function records(
 function asRow({ candidates, labels }: EvaluateOptions, record: AnyRecord, row: number, flaw: Flaw): RejectedRow {
   const source = candidates ?? labels
   return { file: `${typeof source === 'string' ? source : 'records'} (${record.id})`, line: row, ...flaw }
-}
-
-/** A rejected row in one line. */
-export function rowText({ file, line, field, expected, got }: RejectedRow): string {
-  return `${file}:${line}: ${field}: expected ${expected}, got ${got}`
 }
 
 /** Works on every record that the run does not hold yet. */

@@ -23,7 +23,7 @@ export interface SubsetOptions {
 /**
  * Votes this close, relative to the highest, are tied: sums of the same weights in another order differ by rounding.
  */
-const TIE = 1e-12
+export const TIE = 1e-12
 
 const MOST_SUBSETS = 20_000
 

@@ -4,7 +4,8 @@ import { datasetReference } from './reference.ts'
 import { type HubSettings, hubSettings } from './settings.ts'
 import { type Commit, type FetchOptions, fetchSnapshot } from './snapshot.ts'
 
-const DATA = /\.(jsonl?|ndjson|parquet)(\.gz)?$/i
+/** How the names of data files end. */
+export const DATA: RegExp = /\.(jsonl?|ndjson|parquet)(\.gz)?$/i
 
 /** What the datasets library writes beside its data. */
 const METADATA = /(^|\/)(dataset_infos?|dataset_dict|state)\.json$/i
@@ -25,8 +26,11 @@ export async function resolveDataset(
 ): Promise<readonly string[]> {
   const dataset = datasetReference(reference)
   const run = async ({ names, listed, folder, get, lacking }: Commit): Promise<string[]> => {
-    const data = [...names].filter(isData).sort()
-    const files = data.filter(name => isOf(name, dataset.part))
+    // A name with `..` is kept: it must be refused, not passed over.
+    const isHidden = (name: string): boolean => /(^|\/)\.[^/.]/.test(name)
+    const data = [...names].filter(name => isData(name) && !isHidden(name)).sort()
+    const words = dataset.part.split('/').filter(word => word !== '')
+    const files = data.filter(name => holdsWords(name, words))
     if (files.length === 0) {
       const there = data.length === 0 ? '' : ` (there are ${data.slice(0, 10).join(', ')})`
       throw lacking(`${dataset.part === '' ? 'data file' : `data file for ${dataset.part}`}${there}`)
@@ -43,12 +47,13 @@ export async function resolveDataset(
   return fetchSnapshot(settings, dataset, { run, optional: [] }, options)
 }
 
-function isData(name: string): boolean {
-  return DATA.test(name) && !METADATA.test(name) && !/(^|\/)\.[^/.]/.test(name)
+/** Whether a path, with `/` between its parts, ends as data does and is no metadata. */
+export function isData(name: string): boolean {
+  return DATA.test(name) && !METADATA.test(name)
 }
 
-function isOf(name: string, part: string): boolean {
-  const words = part.split('/').filter(word => word !== '')
+/** Whether a path holds each of these as a word: `data/train-00000.parquet` holds `train`. */
+export function holdsWords(name: string, words: readonly string[]): boolean {
   return words.every(word =>
     new RegExp(`(^|[\\W_])${word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}([\\W_]|$)`).test(name),
   )

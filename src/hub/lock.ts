@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { isAlive, type Owner, thisProcess } from '../owner.ts'
+import { discardLock, isAlive, type Owner, thisProcess } from '../owner.ts'
 import { pause } from './http.ts'
 
 /** Milliseconds. */
@@ -43,7 +43,8 @@ export async function withLock<T>(
     const seen = await look(path)
     if (seen?.text !== last?.text || seen?.modified !== last?.modified) since = performance.now()
     last = seen
-    if (seen && (isDead(seen.text) || performance.now() - since > patience)) await discard(path, seen)
+    if (seen && (isDead(seen.text) || performance.now() - since > patience))
+      await discardLock(path, async aside => (await look(aside))?.text === seen.text)
     else {
       await options.onWait?.()
       await pause(poll, options.signal)
@@ -79,19 +80,6 @@ async function look(path: string): Promise<Seen | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
-}
-
-/** Removes a dead owner's lock. If somebody else was faster, the lock that they made meanwhile goes back. */
-async function discard(path: string, dead: Seen): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
-  }
-  if ((await look(aside))?.text === dead.text) await rm(aside, { force: true })
-  else await rename(aside, path)
 }
 
 function isDead(text: string): boolean {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { SurefootError } from '../errors.ts'
-import { isAlive, type Owner, thisProcess } from '../owner.ts'
+import { discardLock, isAlive, type Owner, thisProcess } from '../owner.ts'
 
 /** Sole right to write a run folder: the file `lock` in it names the process that has it. */
 export class Lock {
@@ -27,7 +27,8 @@ export class Lock {
       while (!(await linked(mine, path))) {
         const other = await readOwner(path)
         if (other && isAlive(other)) throw inUse(folder, path, other)
-        if (other) await discard(path, other)
+        if (other)
+          await discardLock(path, async aside => JSON.stringify(await readOwner(aside)) === JSON.stringify(other))
       }
       return new Lock(path)
     } finally {
@@ -48,20 +49,6 @@ async function linked(from: string, to: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
   }
-}
-
-/** Removes the lock that `dead` left. Whoever took it over meanwhile gets theirs back. */
-async function discard(path: string, dead: Owner): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
-  }
-  const taken = await readOwner(aside)
-  if (JSON.stringify(taken) === JSON.stringify(dead)) await rm(aside, { force: true })
-  else await rename(aside, path)
 }
 
 /** Null when there is none. */

@@ -91,14 +91,6 @@ impl Encoder {
         Ok(encoder)
     }
 
-    pub fn profile(&self) -> &Profile {
-        &self.profile
-    }
-
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
     /// The ids of the separator; none where the family has none.
     pub fn separator(&self) -> &[u32] {
         &self.separator
