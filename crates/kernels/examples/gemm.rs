@@ -1,0 +1,253 @@
+//! How fast the matrix products are, beside what the registers and the memory of this machine allow.
+//!
+//! `cargo run --release -p surefoot-kernels --example gemm [-- [isa] [KxN,...] [rows,...]]`
+//!
+//! Each number is the best of many runs of a few milliseconds. "peak" is the share of what the same threads reach in fused
+//! products from registers, "read" the share of what they reach reading 256 MiB.
+
+#![allow(clippy::print_stdout)]
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use std::time::{Duration, Instant};
+
+use surefoot_kernels::{Epilogue, Format, Isa, Packed, Precision, Serial, Threads, Workspace, linear};
+
+const SHAPES: &str = "896x896,896x128,896x4864,4864x896,1536x8960,8960x1536,3584x18944";
+const ROWS: &str = "1,2,4,8,16,32,64,128,256,512";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let argument = |at: usize, otherwise: &str| arguments.get(at).cloned().unwrap_or(otherwise.to_owned());
+    let isa = Isa::choose(Some(&argument(0, ""))).unwrap_or_else(|error| panic!("{error}"));
+    let number = |text: &str| text.parse::<usize>().unwrap_or_else(|error| panic!("{text}: {error}"));
+    let shapes: Vec<(usize, usize)> = argument(1, SHAPES)
+        .split(',')
+        .map(|shape| shape.split_once('x').unwrap_or_else(|| panic!("{shape} is no KxN")))
+        .map(|(inputs, outputs)| (number(inputs), number(outputs)))
+        .collect();
+    let rows: Vec<usize> = argument(2, ROWS).split(',').map(number).collect();
+
+    let pair = Pool::new(2);
+    let all: [&dyn Threads; 2] = [&Serial, &pair];
+    let peaks = all.map(|threads| peak(isa, threads));
+    let reads = all.map(read);
+    println!(
+        "{}: peak {:.0} GFLOP/s on 1 thread, {:.0} on 2; read {:.1} GB/s, {:.1}",
+        isa.name(),
+        peaks[0],
+        peaks[1],
+        reads[0],
+        reads[1]
+    );
+
+    println!(
+        "{:>11} {:>4} {:>6} | 1 thread: GFLOP/s, peak, read | 2 threads",
+        "K x N", "rows", "weight"
+    );
+    for (inputs, outputs) in shapes {
+        for format in [Format::Bf16, Format::F32] {
+            // Enough matrices that their weights come from memory, as those of a model's layers do.
+            let size = inputs * outputs * if format == Format::F32 { 4 } else { 2 };
+            let weights: Vec<Packed> = (0..(96 << 20) / size + 1)
+                .map(|seed| weight(isa, format, outputs, inputs, seed))
+                .collect();
+            for &rows in &rows {
+                let x = noise(rows * inputs, 7);
+                let mut y = vec![0.0; rows * outputs];
+                let mut workspace = Workspace::default();
+                let mut next = 0;
+                let cells = all.iter().zip(peaks).zip(reads).map(|((&threads, peak), read)| {
+                    let time = seconds(|| {
+                        next = (next + 1) % weights.len();
+                        linear(
+                            threads,
+                            &mut workspace,
+                            &x,
+                            &weights[next],
+                            None,
+                            Epilogue::None,
+                            &mut y,
+                        );
+                        black_box(&mut y);
+                    });
+                    let speed = 2e-9 * (rows * inputs * outputs) as f64 / time;
+                    let bytes = 1e-9 * size as f64 / time;
+                    format!(
+                        "{speed:7.1} {:5.1} % {:5.1} %",
+                        100.0 * speed / peak,
+                        100.0 * bytes / read
+                    )
+                });
+                let cells: Vec<String> = cells.collect();
+                println!(
+                    "{:>11} {rows:>4} {:>6} | {} | {}",
+                    format!("{inputs} x {outputs}"),
+                    if format == Format::F32 { "f32" } else { "bf16" },
+                    cells[0],
+                    cells[1]
+                );
+            }
+        }
+    }
+}
+
+fn noise(length: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+fn weight(isa: Isa, format: Format, outputs: usize, inputs: usize, seed: usize) -> Packed {
+    let mut packed = Packed::new(isa, Precision::Exact, format, outputs, inputs);
+    packed.fill_f32(0, &noise(outputs * inputs, seed as u64 + 1));
+    packed
+}
+
+/// Seconds that one call takes: the best of runs of a few milliseconds over half a second, so that what others do on
+/// the machine counts little.
+fn seconds(mut call: impl FnMut()) -> f64 {
+    let mut run = |calls: u32| {
+        let start = Instant::now();
+        (0..calls).for_each(|_| call());
+        start.elapsed()
+    };
+    let once = run(2) / 2;
+    let calls = Duration::from_millis(3).div_duration_f64(once).ceil() as u32;
+    let start = Instant::now();
+    let mut best = f64::INFINITY;
+    while start.elapsed() < Duration::from_millis(500) {
+        best = best.min(run(calls).as_secs_f64() / f64::from(calls));
+    }
+    best
+}
+
+/// The best of some short runs, each on all threads.
+fn best(threads: &dyn Threads, work: &(dyn Fn(usize) + Sync)) -> f64 {
+    let time = || {
+        let start = Instant::now();
+        threads.run(threads.count(), work);
+        start.elapsed().as_secs_f64()
+    };
+    (0..20).map(|_| time()).fold(f64::INFINITY, f64::min)
+}
+
+/// GFLOP/s of fused products from registers.
+fn peak(isa: Isa, threads: &dyn Threads) -> f64 {
+    const ROUNDS: usize = 1 << 20;
+    let lanes = match isa {
+        Isa::Scalar => 4,
+        Isa::Avx2 => 8,
+        Isa::Avx512 | Isa::Amx => 16,
+    };
+    let time = best(threads, &|_| {
+        // SAFETY: `Isa::choose` saw that the instruction set is available.
+        match isa {
+            Isa::Scalar => peaks::scalar(ROUNDS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { peaks::avx2(ROUNDS) },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Amx => unsafe { peaks::avx512(ROUNDS) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => unreachable!(),
+        }
+    });
+    2e-9 * (ROUNDS * peaks::SUMS * lanes * threads.count()) as f64 / time
+}
+
+/// Twelve sums at a time: as many as hide the latency of a fused product.
+mod peaks {
+    use std::hint::black_box;
+
+    pub(super) const SUMS: usize = 12;
+
+    pub(super) fn scalar(rounds: usize) {
+        let (mut sums, x) = ([[0.0_f32; 4]; SUMS], black_box([1.5_f32; 4]));
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = std::array::from_fn(|i| x[i] * x[i] + sum[i]);
+            }
+            // The products must not be taken out of the loop.
+            sums = black_box(sums);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    macro_rules! fused {
+        ($name:ident, $features:literal, $set:ident, $fma:ident) => {
+            #[target_feature(enable = $features)]
+            pub(super) fn $name(rounds: usize) {
+                use std::arch::x86_64::*;
+                let x = $set(black_box(0.5));
+                let mut sums = [$set(black_box(1.0)); SUMS];
+                for _ in 0..rounds {
+                    for sum in &mut sums {
+                        *sum = $fma(*sum, x, x);
+                    }
+                }
+                black_box(sums);
+            }
+        };
+    }
+    #[cfg(target_arch = "x86_64")]
+    fused!(avx2, "avx2,fma", _mm256_set1_ps, _mm256_fmadd_ps);
+    #[cfg(target_arch = "x86_64")]
+    fused!(avx512, "avx512f", _mm512_set1_ps, _mm512_fmadd_ps);
+}
+
+/// GB/s of reading.
+fn read(threads: &dyn Threads) -> f64 {
+    const LENGTH: usize = (256 << 20) / 8;
+    let values = vec![1_u64; LENGTH];
+    let share = LENGTH / threads.count();
+    let time = best(threads, &|index| {
+        let sum = values[index * share..(index + 1) * share]
+            .as_chunks::<32>()
+            .0
+            .iter()
+            .fold([0_u64; 32], |sums, chunk| {
+                std::array::from_fn(|i| sums[i].wrapping_add(chunk[i]))
+            });
+        black_box(sum);
+    });
+    1e-9 * (share * threads.count() * 8) as f64 / time
+}
+
+/// Threads that wait for work in a loop, as a pool that is in use does.
+struct Pool {
+    count: usize,
+}
+
+impl Pool {
+    fn new(count: usize) -> Self {
+        Self { count }
+    }
+}
+impl Threads for Pool {
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= tasks {
+                    break;
+                }
+                task(index);
+            }
+        };
+        std::thread::scope(|scope| {
+            (1..self.count).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+    }
+}
