@@ -10,23 +10,28 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rayon::prelude::*;
 pub use registry::load;
-use surefoot_model::prm::Scored;
+use surefoot_model::prefixes::Sequence;
 use surefoot_model::prompt::Prompt;
 use surefoot_model::{Error, Prm, Result, Trace};
 
-/// How long one step should take.
+/// How long one step should take, where the weights allow.
 const STEP: Duration = Duration::from_millis(100);
-/// Tokens of a first step, before a rate is measured.
-const FIRST_TOKENS: usize = 512;
-/// Most tokens of one step: bounds the memory of the activations.
-const MOST_TOKENS: usize = 4096;
+/// Fewest rows of a full step: below, reading the weights costs more than computing with them.
+const FEWEST_ROWS: usize = 64;
+/// Rows of a first step, before a rate is measured.
+const FIRST_ROWS: usize = 128;
+/// Most rows of one step: bounds the memory of the activations.
+const MOST_ROWS: usize = 4096;
+/// Most tokens that a step looks up, known or not: bounds the time of a step without rows.
+const MOST_TOKENS: usize = 4 * MOST_ROWS;
 
 /// A loaded model, shared by the engines of all threads.
 pub struct Model {
     prm: Prm,
-    /// Measured, in tokens a second; 0 before the first step.
+    /// Held by the engine whose pass is under way: a thread of the pool must never wait for another's.
+    turn: Mutex<()>,
+    /// Measured, in rows a second; 0 before the first step.
     rate: AtomicU64,
 }
 
@@ -34,6 +39,7 @@ impl Model {
     fn new(prm: Prm) -> Self {
         Self {
             prm,
+            turn: Mutex::default(),
             rate: AtomicU64::new(0),
         }
     }
@@ -42,25 +48,31 @@ impl Model {
         &self.prm
     }
 
-    /// How many tokens make a step of about [`STEP`].
-    fn tokens_per_step(&self) -> usize {
+    /// How many rows make a step of about [`STEP`].
+    fn rows_per_step(&self) -> usize {
         match self.rate.load(Ordering::Relaxed) {
-            0 => FIRST_TOKENS,
-            rate => ((rate as f64 * STEP.as_secs_f64()) as usize).clamp(1, MOST_TOKENS),
+            0 => FIRST_ROWS,
+            rate => ((rate as f64 * STEP.as_secs_f64()) as usize).clamp(FEWEST_ROWS, MOST_ROWS),
         }
     }
 
-    fn measured(&self, tokens: usize, time: Duration) {
-        let rate = tokens as f64 / time.as_secs_f64().max(1e-6);
-        self.rate.store(rate.max(1.0) as u64, Ordering::Relaxed);
+    fn measured(&self, rows: usize, time: Duration) {
+        // A step of few rows tells little about a full one.
+        if rows >= FEWEST_ROWS {
+            let rate = rows as f64 / time.as_secs_f64().max(1e-6);
+            self.rate.store(rate.max(1.0) as u64, Ordering::Relaxed);
+        }
     }
 }
 
 pub type JobId = u64;
+/// Whoever submits jobs. The callers of an engine take turns, however many jobs each has.
+pub type CallerId = u64;
 
 /// A trace to score.
 pub struct Job {
     pub model: Arc<Model>,
+    pub caller: CallerId,
     pub trace: Trace,
 }
 
@@ -75,7 +87,7 @@ pub struct Event {
 pub struct Outcome {
     /// One per step.
     pub scores: Vec<f32>,
-    /// Tokens that the model read.
+    /// Of the prompt, whether they were computed or known.
     pub tokens: usize,
     /// Tokens that were cut from the trace's beginning.
     pub truncated: usize,
@@ -90,17 +102,64 @@ pub struct Engine {
 #[derive(Default)]
 struct State {
     last_id: JobId,
-    queue: VecDeque<Entry>,
-    /// The flags of jobs that are being computed.
+    /// Those with jobs. Whose turn it is comes first.
+    callers: VecDeque<Caller>,
+    /// The models of the last steps by address, the latest last.
+    served: Vec<usize>,
+    /// The flags of jobs in the step under way.
     running: Vec<(JobId, Arc<AtomicBool>)>,
+}
+
+struct Caller {
+    id: CallerId,
+    /// Oldest first.
+    jobs: VecDeque<Entry>,
 }
 
 struct Entry {
     id: JobId,
     job: Job,
     /// Known once a step has looked at the job.
-    prompt: Option<Prompt>,
+    work: Option<Work>,
+    failure: Option<Error>,
     cancelled: Arc<AtomicBool>,
+}
+
+/// A job on its way through the model.
+struct Work {
+    prompt: Prompt,
+    sequences: Vec<Sequence>,
+}
+
+impl State {
+    fn jobs_of(&mut self, id: CallerId) -> &mut VecDeque<Entry> {
+        let at = self.callers.iter().position(|caller| caller.id == id);
+        let at = at.unwrap_or_else(|| {
+            let jobs = VecDeque::new();
+            self.callers.push_back(Caller { id, jobs });
+            self.callers.len() - 1
+        });
+        &mut self.callers[at].jobs
+    }
+
+    /// The model that was served least recently of those with jobs.
+    fn next_model(&mut self) -> Option<Arc<Model>> {
+        let jobs = self.callers.iter().flat_map(|caller| &caller.jobs);
+        let mut models: Vec<&Arc<Model>> = Vec::new();
+        for model in jobs.map(|entry| &entry.job.model) {
+            if !models.iter().any(|other| Arc::ptr_eq(other, model)) {
+                models.push(model);
+            }
+        }
+        let address = |model: &Arc<Model>| Arc::as_ptr(model) as usize;
+        self.served
+            .retain(|&served| models.iter().any(|model| address(model) == served));
+        let turn = |model: &&&Arc<Model>| self.served.iter().position(|&served| served == address(model));
+        let next = models.iter().min_by_key(turn).map(|&model| model.clone())?;
+        self.served.retain(|&served| served != address(&next));
+        self.served.push(address(&next));
+        Some(next)
+    }
 }
 
 impl Engine {
@@ -109,10 +168,11 @@ impl Engine {
         let mut state = self.lock();
         state.last_id += 1;
         let id = state.last_id;
-        state.queue.push_back(Entry {
+        state.jobs_of(job.caller).push_back(Entry {
             id,
             job,
-            prompt: None,
+            work: None,
+            failure: None,
             cancelled: Arc::default(),
         });
         id
@@ -121,7 +181,10 @@ impl Engine {
     /// Drops a job: no event will tell of it. Work under way stops at the next layer when nobody else waits for it.
     pub fn cancel(&self, id: JobId) {
         let mut state = self.lock();
-        state.queue.retain(|entry| entry.id != id);
+        for caller in &mut state.callers {
+            caller.jobs.retain(|entry| entry.id != id);
+        }
+        state.callers.retain(|caller| !caller.jobs.is_empty());
         if let Some((_, cancelled)) = state.running.iter().find(|(running, _)| *running == id) {
             cancelled.store(true, Ordering::Relaxed);
         }
@@ -129,97 +192,143 @@ impl Engine {
 
     /// Jobs that wait for a step.
     pub fn waiting(&self) -> usize {
-        self.lock().queue.len()
+        self.lock().callers.iter().map(|caller| caller.jobs.len()).sum()
     }
 
-    /// Runs one iteration: the oldest job and those after it that share its model, as many as fit into about 100 ms.
-    /// Returns what is finished; nothing when no job waits. `now` is any steady clock.
-    pub fn step(&self, now: &dyn Fn() -> Duration) -> Vec<Event> {
-        let mut events = Vec::new();
-        let batch = self.take_batch(&mut events);
-        let Some(first) = batch.first() else {
-            return events;
+    /// Runs one iteration for the model whose turn it is: rows of its callers' jobs by turns, as many as fit into about
+    /// 100 ms. A long trace takes several. Returns what is finished. `now` is any steady clock.
+    pub fn step(&self, now: &(dyn Fn() -> Duration + Sync)) -> Vec<Event> {
+        let Some(model) = self.lock().next_model() else {
+            return vec![];
         };
-        let model = first.job.model.clone();
-        let prompts: Vec<&Prompt> = batch.iter().filter_map(|entry| entry.prompt.as_ref()).collect();
-        let tokens = prompts.iter().map(|prompt| prompt.ids.len()).sum();
-        let start = now();
-        let results = score(&model.prm, &prompts, &|| batch.iter().all(Entry::is_cancelled));
-        if results.is_ok() {
-            model.measured(tokens, now().saturating_sub(start));
+        let (mut batch, mut events) = (Vec::new(), Vec::new());
+        let result = {
+            let _turn = model.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            guarded(|| pool::run(|| guarded(|| self.pass(&model, &mut batch, &mut events, now)))?)
+        };
+        let mut state = self.lock();
+        state.running.clear();
+        let mut finished = Vec::new();
+        for mut entry in batch.into_iter().rev() {
+            if entry.is_cancelled() {
+                continue;
+            }
+            let outcome = match (&result, entry.failure.take()) {
+                (_, Some(error)) => Some(Err(error)),
+                (Err(Error::Internal { message }), None) => Some(Err(internal(message.clone()))),
+                (Err(error), None) => Some(Err(internal(error.to_string()))),
+                (Ok(()), None) => entry.outcome(),
+            };
+            match outcome {
+                Some(outcome) => finished.push(Event { id: entry.id, outcome }),
+                None => state.jobs_of(entry.job.caller).push_front(entry),
+            }
         }
-        self.lock().running.clear();
-        let outcomes: Vec<Result<Outcome>> = match results {
-            Ok(results) => results
-                .into_iter()
-                .zip(&prompts)
-                .map(|(scored, prompt)| {
-                    let Scored { scores, .. } = scored?;
-                    Ok(Outcome {
-                        scores,
-                        tokens: prompt.ids.len(),
-                        truncated: prompt.truncated,
-                    })
-                })
-                .collect(),
-            Err(error) => batch.iter().map(|_| Err(internal(error.to_string()))).collect(),
-        };
-        let finished = batch.iter().zip(outcomes).filter(|(entry, _)| !entry.is_cancelled());
-        events.extend(finished.map(|(entry, outcome)| Event { id: entry.id, outcome }));
+        events.extend(finished.into_iter().rev());
         events
     }
 
-    /// Takes the jobs of the next iteration and tokenises them; those that cannot be tokenised become events.
-    fn take_batch(&self, events: &mut Vec<Event>) -> Vec<Entry> {
-        let mut batch: Vec<Entry> = Vec::new();
-        let mut tokens = 0;
-        while let Some(mut entry) = self.take_job(batch.first().map(|first| &first.job.model)) {
-            let prompt = match entry.prompt.take() {
-                Some(prompt) => Ok(prompt),
-                None => encode(&entry.job),
-            };
-            match prompt {
-                Err(error) => {
-                    if !entry.is_cancelled() {
-                        events.push(Event {
-                            id: entry.id,
-                            outcome: Err(error),
-                        });
-                    }
+    /// Plans and computes one pass. Jobs that it has begun are in `batch`; those that cannot be tokenised become events.
+    fn pass(
+        &self,
+        model: &Arc<Model>,
+        batch: &mut Vec<Entry>,
+        events: &mut Vec<Event>,
+        now: &(dyn Fn() -> Duration + Sync),
+    ) -> Result<()> {
+        let mut pass = model.prm.iteration();
+        let mut turns = self.turns(model);
+        let rows = model.rows_per_step();
+        let share = (rows / turns.len().max(1)).max(FEWEST_ROWS);
+        let (mut tokens, mut goes_on) = (0, true);
+        while goes_on {
+            goes_on = false;
+            for turn in &mut turns {
+                let left = rows.saturating_sub(pass.rows());
+                if left == 0 || tokens >= MOST_TOKENS {
+                    goes_on = false;
+                    break;
                 }
-                Ok(prompt) => {
-                    let length = prompt.ids.len();
-                    entry.prompt = Some(prompt);
-                    if !batch.is_empty() && tokens + length > entry.job.model.tokens_per_step() {
-                        self.put_back(entry);
-                        break;
-                    }
-                    tokens += length;
-                    batch.push(entry);
+                let Some((entry, sequence)) = self.next_sequence(turn, model, batch, events) else {
+                    continue;
+                };
+                let entry = &mut batch[entry];
+                if let (Some(work), None) = (&mut entry.work, &entry.failure) {
+                    let sequence = &mut work.sequences[sequence];
+                    tokens += sequence.length();
+                    entry.failure = pass.plan(sequence, share.min(left)).err();
                 }
+                turn.served = true;
+                goes_on = true;
             }
         }
-        batch
+        self.rotate(&turns);
+        let start = now();
+        pass.run(&|| batch.iter().all(Entry::is_cancelled))?;
+        model.measured(pass.rows(), now().saturating_sub(start));
+        for work in batch.iter_mut().filter_map(|entry| entry.work.as_mut()) {
+            work.sequences.iter_mut().for_each(|sequence| pass.collect(sequence));
+        }
+        Ok(())
     }
 
-    /// The oldest job, or the oldest of one model. It counts as running from here on.
-    fn take_job(&self, model: Option<&Arc<Model>>) -> Option<Entry> {
+    fn turns(&self, model: &Arc<Model>) -> Vec<Turn> {
+        let state = self.lock();
+        let callers = state.callers.iter().filter(|caller| caller.job_of(model).is_some());
+        callers.map(|caller| Turn::new(caller.id)).collect()
+    }
+
+    /// Whoever was served comes last.
+    fn rotate(&self, turns: &[Turn]) {
         let mut state = self.lock();
-        let at = state
-            .queue
-            .iter()
-            .position(|entry| model.is_none_or(|model| Arc::ptr_eq(model, &entry.job.model)))?;
-        let entry = state.queue.remove(at)?;
+        let served = |caller: &Caller| turns.iter().any(|turn| turn.served && turn.caller == caller.id);
+        let (served, waiting): (Vec<_>, Vec<_>) = state.callers.drain(..).partition(served);
+        state.callers.extend(waiting.into_iter().chain(served));
+    }
+
+    /// The next sequence of a caller that is not done: which of the batch's entries, which of its sequences.
+    fn next_sequence(
+        &self,
+        turn: &mut Turn,
+        model: &Arc<Model>,
+        batch: &mut Vec<Entry>,
+        events: &mut Vec<Event>,
+    ) -> Option<(usize, usize)> {
+        while turn.ready.is_empty() {
+            let mut entry = self.take_job(turn.caller, model)?;
+            let work = match entry.work.take() {
+                Some(work) => Ok(work),
+                None => guarded(|| Work::new(&entry.job)),
+            };
+            match work {
+                Ok(work) => {
+                    let open = work
+                        .sequences
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, one)| one.outputs().is_none());
+                    turn.ready.extend(open.map(|(sequence, _)| (batch.len(), sequence)));
+                    entry.work = Some(work);
+                    batch.push(entry);
+                }
+                Err(error) if !entry.is_cancelled() => events.push(Event {
+                    id: entry.id,
+                    outcome: Err(error),
+                }),
+                Err(_) => {}
+            }
+        }
+        turn.ready.pop_front()
+    }
+
+    /// The oldest job of a caller for a model. It counts as running from here on.
+    fn take_job(&self, caller: CallerId, model: &Arc<Model>) -> Option<Entry> {
+        let mut state = self.lock();
+        let caller = state.callers.iter_mut().find(|other| other.id == caller)?;
+        let entry = caller.jobs.remove(caller.job_of(model)?)?;
+        state.callers.retain(|caller| !caller.jobs.is_empty());
         state.running.push((entry.id, entry.cancelled.clone()));
         Some(entry)
-    }
-
-    fn put_back(&self, entry: Entry) {
-        let mut state = self.lock();
-        state.running.retain(|(id, _)| *id != entry.id);
-        if !entry.is_cancelled() {
-            state.queue.push_front(entry);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -227,44 +336,57 @@ impl Engine {
     }
 }
 
+/// A caller's part of a pass.
+struct Turn {
+    caller: CallerId,
+    /// Sequences of the batch's entries that were not planned yet.
+    ready: VecDeque<(usize, usize)>,
+    served: bool,
+}
+
+impl Turn {
+    fn new(caller: CallerId) -> Self {
+        Self {
+            caller,
+            ready: VecDeque::new(),
+            served: false,
+        }
+    }
+}
+
+impl Caller {
+    /// Where its oldest job for a model stands.
+    fn job_of(&self, model: &Arc<Model>) -> Option<usize> {
+        self.jobs.iter().position(|entry| Arc::ptr_eq(model, &entry.job.model))
+    }
+}
+
 impl Entry {
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
-}
 
-fn encode(job: &Job) -> Result<Prompt> {
-    guarded(|| job.model.prm.encode(&job.trace))
-}
-
-fn score(prm: &Prm, prompts: &[&Prompt], cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Vec<Result<Scored>>> {
-    guarded(|| {
-        pool::run(|| {
-            let shares = shares(prompts, rayon::current_num_threads());
-            let results = shares.par_iter().map(|share| prm.score(share, &|| cancelled()));
-            Ok(results.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-        })?
-    })
-}
-
-/// Cuts prompts into at most `parts` runs of about as many tokens each: a small model keeps one core busy, not two.
-fn shares<'a, 'b>(prompts: &'a [&'b Prompt], parts: usize) -> Vec<&'a [&'b Prompt]> {
-    let tokens: usize = prompts.iter().map(|prompt| prompt.ids.len()).sum();
-    let mut before = 0;
-    let share_of = |prompt: &&Prompt| {
-        let share = before * parts / tokens.max(1);
-        before += prompt.ids.len();
-        share
-    };
-    let numbers: Vec<usize> = prompts.iter().map(share_of).collect();
-    let mut rest = prompts;
-    let mut shares = Vec::new();
-    for same in numbers.chunk_by(|a, b| a == b) {
-        let (share, others) = rest.split_at(same.len());
-        shares.push(share);
-        rest = others;
+    /// Once all of its sequences are done.
+    fn outcome(&self) -> Option<Result<Outcome>> {
+        let work = self.work.as_ref()?;
+        if work.sequences.iter().any(|sequence| sequence.outputs().is_none()) {
+            return None;
+        }
+        let scored = self.job.model.prm.read(&work.prompt, &work.sequences);
+        Some(scored.map(|scored| Outcome {
+            scores: scored.scores,
+            tokens: work.prompt.ids.len(),
+            truncated: work.prompt.truncated,
+        }))
     }
-    shares
+}
+
+impl Work {
+    fn new(job: &Job) -> Result<Self> {
+        let prompt = job.model.prm.encode(&job.trace)?;
+        let sequences = job.model.prm.sequences(&prompt);
+        Ok(Self { prompt, sequences })
+    }
 }
 
 /// A panic in here is a bug, and becomes an error: it never reaches the host.
@@ -280,27 +402,4 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn internal(message: String) -> Error {
     Error::Internal { message }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_keep_order_and_balance_tokens() {
-        let prompt = |length: usize| Prompt {
-            ids: vec![0; length],
-            sequences: vec![],
-            reads: vec![length - 1],
-            truncated: 0,
-        };
-        let prompts = [prompt(10), prompt(10), prompt(30), prompt(1), prompt(9)];
-        let all: Vec<&Prompt> = prompts.iter().collect();
-        let lengths = |parts| shares(&all, parts).iter().map(|share| share.len()).collect::<Vec<_>>();
-        assert_eq!(lengths(1), [5]);
-        assert_eq!(lengths(2), [3, 2]);
-        assert_eq!(shares(&all, 2).concat(), all);
-        assert_eq!(lengths(60).iter().sum::<usize>(), 5);
-        assert!(shares(&[], 2).is_empty());
-    }
 }

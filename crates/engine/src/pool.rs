@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use surefoot_model::{Error, Result};
+use surefoot_model::{Error, Result, lower_priority};
 
 /// Runs `work` in the pool: `SUREFOOT_THREADS` threads, else one per core.
 pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
@@ -15,6 +15,8 @@ pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
         ThreadPoolBuilder::new()
             .num_threads(threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)))
             .thread_name(|index| format!("surefoot-{index}"))
+            // The event loop comes first.
+            .start_handler(|_| _ = lower_priority())
             .build()
             .map_err(|error| error.to_string())
     });

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use surefoot_model::choose::ProfileChoice;
-use surefoot_model::device::Choice;
+use surefoot_model::compute::Compute;
 use surefoot_model::{Prm, Result, Source};
 
 use crate::Model;
@@ -17,7 +17,7 @@ struct Key {
     source: Source,
     /// Name, length and time of change of every file: an edited checkpoint is another model.
     files: Vec<(PathBuf, u64, Option<SystemTime>)>,
-    device: Choice,
+    compute: Compute,
     choice: ProfileChoice,
 }
 
@@ -26,24 +26,24 @@ type Slot = Arc<Mutex<Weak<Model>>>;
 static MODELS: LazyLock<Mutex<HashMap<Key, Slot>>> = LazyLock::new(Mutex::default);
 
 /// Loads a model, or shares the one that is loaded already. Blocks while another thread loads the same.
-pub fn load(source: &Source, device: Choice, choice: &ProfileChoice) -> Result<Arc<Model>> {
-    let slot = slot(source, device, choice)?;
+pub fn load(source: &Source, compute: &Compute, choice: &ProfileChoice) -> Result<Arc<Model>> {
+    let slot = slot(source, compute, choice)?;
     let mut shared = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(model) = shared.upgrade() {
         return Ok(model);
     }
-    let model = Arc::new(Model::new(Prm::load(source, device, choice)?));
+    let model = Arc::new(Model::new(Prm::load(source, compute, choice)?));
     *shared = Arc::downgrade(&model);
     Ok(model)
 }
 
-fn slot(source: &Source, device: Choice, choice: &ProfileChoice) -> Result<Slot> {
+fn slot(source: &Source, compute: &Compute, choice: &ProfileChoice) -> Result<Slot> {
     let source = source.resolve()?;
     let paths = [Some(&source.path), source.head.as_ref()];
     let key = Key {
         files: paths.into_iter().flatten().flat_map(|path| files(path)).collect(),
         source,
-        device,
+        compute: *compute,
         choice: choice.clone(),
     };
     let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);

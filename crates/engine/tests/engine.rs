@@ -1,12 +1,13 @@
 //! The contract of submit, step and cancel, on a tiny checkpoint and a clock of our own.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use surefoot_engine::{Engine, Event, Job, JobId, Model, guarded, load};
 use surefoot_model::choose::ProfileChoice;
+use surefoot_model::compute::Compute;
 use surefoot_model::device::Choice;
 use surefoot_model::{Overflow, Source, Trace};
 
@@ -15,7 +16,12 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn model(name: &str) -> Arc<Model> {
-    load(&Source::new(fixture(name)), Choice::Cpu, &ProfileChoice::default()).unwrap()
+    load(
+        &Source::new(fixture(name)),
+        &Compute::on(Choice::Cpu),
+        &ProfileChoice::default(),
+    )
+    .unwrap()
 }
 
 fn job(model: &Arc<Model>, steps: &[&str]) -> Job {
@@ -27,6 +33,7 @@ fn job(model: &Arc<Model>, steps: &[&str]) -> Job {
     };
     Job {
         model: model.clone(),
+        caller: 0,
         trace,
     }
 }
@@ -90,16 +97,18 @@ fn a_step_takes_what_fits_and_leaves_the_rest() {
     let engine = Engine::default();
     let folder = std::env::temp_dir().join(format!("surefoot-engine-{}", std::process::id()));
     copy(&fixture("llama-linear2"), &folder);
-    let model = load(&Source::new(&folder), Choice::Cpu, &ProfileChoice::default()).unwrap();
-    for _ in 0..200 {
-        engine.submit(job(&model, &["2 + 2 = 4", "A: 4"]));
+    let model = load(
+        &Source::new(&folder),
+        &Compute::on(Choice::Cpu),
+        &ProfileChoice::default(),
+    )
+    .unwrap();
+    for number in 0..200 {
+        engine.submit(job(&model, &[&format!("{number} + 2 = 4"), "A: 4"]));
     }
     // 1 ms for the first step of 512 tokens: the next one may take a hundred times as many.
-    let clock = Cell::new(0);
-    let events = engine.step(&|| {
-        clock.set(clock.get() + 1);
-        Duration::from_millis(clock.get())
-    });
+    let clock = AtomicU64::new(0);
+    let events = engine.step(&|| Duration::from_millis(clock.fetch_add(1, Ordering::Relaxed)));
     assert!(!events.is_empty() && engine.waiting() > 100);
     drain(&engine);
     std::fs::remove_dir_all(&folder).unwrap();
@@ -134,14 +143,21 @@ fn work_that_nobody_waits_for_stops_between_layers() {
     });
     assert!(events.is_empty());
     let prompt = model.prm().encode(&job(&model, &["one"]).trace).unwrap();
-    assert!(model.prm().score(&[&prompt], &|| true).is_err());
+    assert!(model.prm().score(&[&prompt], 100, &|| true).is_err());
 }
 
 #[test]
 fn the_same_folder_is_loaded_once_and_an_edited_one_again() {
     let folder = std::env::temp_dir().join(format!("surefoot-registry-{}", std::process::id()));
     copy(&fixture("llama-vhead"), &folder);
-    let load = || load(&Source::new(&folder), Choice::Cpu, &ProfileChoice::default()).unwrap();
+    let load = || {
+        load(
+            &Source::new(&folder),
+            &Compute::on(Choice::Cpu),
+            &ProfileChoice::default(),
+        )
+        .unwrap()
+    };
     let threads: Vec<_> = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
         handles.into_iter().map(|handle| handle.join().unwrap()).collect()
@@ -165,4 +181,98 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap().flatten() {
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
+}
+
+/// A caller with many jobs does not hold up another with one.
+#[test]
+fn callers_take_turns() {
+    let engine = Engine::default();
+    let model = model("qwen2-mlp2");
+    for number in 0..10_000 {
+        engine.submit(job(&model, &[&format!("{number} apples")]));
+    }
+    let one = engine.submit(Job {
+        caller: 1,
+        ..job(&model, &["one pear"])
+    });
+    // A clock on which every step of 64 rows takes a second: steps stay as small as they can be.
+    let clock = AtomicU64::new(0);
+    let slow = || Duration::from_secs(clock.fetch_add(1, Ordering::Relaxed));
+    let mut events = vec![];
+    let mut steps = 0;
+    while !ids(&events).contains(&one) {
+        events.extend(engine.step(&slow));
+        steps += 1;
+    }
+    assert!(steps <= 3 && engine.waiting() > 9_000, "{steps} steps");
+}
+
+#[test]
+fn a_trace_longer_than_a_step_is_scored_in_pieces_and_the_same() {
+    let model = model("qwen2-mlp2");
+    let steps: Vec<String> = (0..60)
+        .map(|number| format!("{number} and {number} are {}", 2 * number))
+        .collect();
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    let engine = Engine::default();
+    let clock = AtomicU64::new(0);
+    let slow = || Duration::from_secs(clock.fetch_add(1, Ordering::Relaxed));
+    engine.submit(job(&model, &steps));
+    let mut rounds = 0;
+    let mut events = vec![];
+    while events.is_empty() {
+        events = engine.step(&slow);
+        rounds += 1;
+    }
+    assert!(rounds > 3, "{rounds} rounds");
+    let Ok(outcome) = &events[0].outcome else {
+        panic!("{events:?}")
+    };
+    let nothing_kept = Compute {
+        reuse: false,
+        ..Compute::on(Choice::Cpu)
+    };
+    let source = Source::new(fixture("qwen2-mlp2"));
+    let alone = surefoot_model::Prm::load(&source, &nothing_kept, &ProfileChoice::default()).unwrap();
+    let prompt = alone.encode(&job(&model, &steps).trace).unwrap();
+    let whole = alone.score(&[&prompt], 10_000, &|| false).unwrap().remove(0).unwrap();
+    assert_eq!(outcome.scores, whole.scores);
+    assert_eq!(model.prm().counters().budget, alone.counters().budget);
+}
+
+/// What an aborted step had planned is forgotten: its pages are free again, and the next one computes it.
+#[test]
+fn an_aborted_step_leaves_no_page_behind() {
+    let engine = Engine::default();
+    let folder = std::env::temp_dir().join(format!("surefoot-abort-{}", std::process::id()));
+    copy(&fixture("llama-linear2"), &folder);
+    let model = load(
+        &Source::new(&folder),
+        &Compute::on(Choice::Cpu),
+        &ProfileChoice::default(),
+    )
+    .unwrap();
+    for round in 0..20 {
+        let id = engine.submit(job(&model, &[&format!("{round} is cancelled between two layers")]));
+        let events = engine.step(&|| {
+            engine.cancel(id);
+            Duration::ZERO
+        });
+        assert!(events.is_empty());
+    }
+    let bytes_after = |model: &Arc<Model>| {
+        engine.submit(job(model, &["this one is not"]));
+        assert!(drain(&engine)[0].outcome.is_ok());
+        model.prm().counters().bytes
+    };
+    let fresh = load(
+        &Source::new(&folder),
+        &Compute {
+            cache_bytes: Some(1 << 30),
+            ..Compute::on(Choice::Cpu)
+        },
+        &ProfileChoice::default(),
+    );
+    assert_eq!(bytes_after(&model), bytes_after(&fresh.unwrap()));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use surefoot_model::checkpoint::{Checkpoint, Source, read_json};
 use surefoot_model::choose::{ProfileChoice, choose};
+use surefoot_model::compute::Compute;
 use surefoot_model::config::Config;
-use surefoot_model::device::Choice;
 use surefoot_model::head::HeadKind;
 use surefoot_model::template::Template;
 use surefoot_model::tokenizer::{Tokenizer, TokenizerFiles};
@@ -322,7 +322,7 @@ impl Setting {
 
     fn score(&self) {
         let choice = ProfileChoice::named("reasonflux");
-        if let Ok(prm) = Prm::load(&Source::new(&self.folder), Choice::Cpu, &choice) {
+        if let Ok(prm) = Prm::load(&Source::new(&self.folder), &Compute::default(), &choice) {
             let _ = prm.encode(&Trace {
                 problem: "a".into(),
                 steps: vec!["b".into(), "<|im_end|>".into()],

@@ -2,56 +2,33 @@
 //! causal by construction, no padding; nothing is mutated by a forward pass.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
-use crate::backend::{Angles, Backend, Epilogue, Heads, Linear, linear, weight};
+use crate::backend::{Backend, Epilogue, Heads, Linear, PageShape, linear, pair, vector};
+use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
-
-/// Sequences of different lengths, one behind the other.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    pub ids: Vec<u32>,
-    /// Of each row within its sequence, from 0.
-    pub positions: Vec<u32>,
-    /// Ranges of rows.
-    pub sequences: Vec<Range<usize>>,
-}
-
-impl Batch {
-    pub fn new<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
-        let mut batch = Self::default();
-        for ids in sequences {
-            let start = batch.ids.len();
-            batch.ids.extend(ids);
-            batch.positions.extend(0..ids.len() as u32);
-            batch.sequences.push(start..batch.ids.len());
-        }
-        batch
-    }
-}
 
 pub struct Backbone<B: Backend> {
     config: Config,
     frequencies: Vec<f32>,
     /// On cos and sin.
     attention_factor: f32,
-    embed_tokens: B::Weight,
+    embed_tokens: B::Table,
     layers: Vec<Layer<B>>,
-    norm: B::Weight,
+    norm: B::Vector,
 }
 
 struct Layer<B: Backend> {
-    input_layernorm: B::Weight,
+    input_layernorm: B::Vector,
     q_proj: Linear<B>,
     k_proj: Linear<B>,
     v_proj: Linear<B>,
     /// Qwen3 norms each head.
-    q_norm: Option<B::Weight>,
-    k_norm: Option<B::Weight>,
+    q_norm: Option<B::Vector>,
+    k_norm: Option<B::Vector>,
     o_proj: Linear<B>,
-    post_attention_layernorm: B::Weight,
+    post_attention_layernorm: B::Vector,
     gate_proj: Linear<B>,
     up_proj: Linear<B>,
     down_proj: Linear<B>,
@@ -62,54 +39,67 @@ impl<B: Backend> Backbone<B> {
         let hidden = config.hidden_size;
         let layers = (0..config.layers).map(|index| Layer::load(backend, checkpoint, config, index));
         let (frequencies, attention_factor) = config.rope.frequencies(config.head_dim);
+        let embeddings = checkpoint.matrix("model.embed_tokens.weight", config.vocab_size, hidden)?;
         Ok(Self {
             config: config.clone(),
             frequencies,
             attention_factor,
-            embed_tokens: weight(
-                backend,
-                checkpoint,
-                "model.embed_tokens.weight",
-                &[config.vocab_size, hidden],
-            )?,
+            embed_tokens: backend.table(&embeddings)?,
             layers: layers.collect::<Result<_>>()?,
-            norm: weight(backend, checkpoint, "model.norm.weight", &[hidden])?,
+            norm: vector(backend, checkpoint, "model.norm.weight", hidden)?,
         })
     }
 
-    /// The hidden states after the last norm at the rows `reads`: reads × hidden.
+    /// What a page of this model holds.
+    pub fn page_shape(&self) -> PageShape {
+        PageShape {
+            layers: self.config.layers,
+            heads: self.config.kv_heads,
+            dim: self.config.head_dim,
+        }
+    }
+
+    /// The hidden states after the last norm at the batch's reads: reads × hidden. Of what was there before only `pages`
+    /// change, in the slots that the batch writes.
     ///
     /// `cancelled` is asked between layers; once it says yes the result is `Cancelled`.
     pub fn forward(
         &self,
         backend: &B,
         batch: &Batch,
-        reads: &[usize],
+        pages: &mut B::Pages,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
-        let angles = self.angles(backend, &batch.positions)?;
+        let [cos, sin] = self.angles(backend, &batch.positions)?;
         let mut x = backend.embed(&self.embed_tokens, &batch.ids)?;
-        for (layer, window) in self.layers.iter().zip(&self.config.windows) {
+        for (index, layer) in self.layers.iter().enumerate() {
             if cancelled() {
                 return Err(Error::Cancelled);
             }
-            x = layer.forward(backend, &self.config, *window, &x, &angles, &batch.sequences)?;
+            let heads = Heads {
+                query: self.config.heads,
+                key_value: self.config.kv_heads,
+                dim: self.config.head_dim,
+                window: self.config.windows[index],
+            };
+            let attend =
+                |q: &B::Tensor, k: &B::Tensor, v: &B::Tensor| backend.attend([q, k, v], heads, batch, index, pages);
+            x = layer.forward(backend, self.config.norm_eps, &x, [&cos, &sin], attend)?;
         }
-        backend.norm(&backend.rows(&x, reads)?, &self.norm, self.config.norm_eps)
+        backend.norm(&backend.rows(&x, &batch.reads)?, &self.norm, self.config.norm_eps)
     }
 
-    /// The output layer that shares its weight with the embedding.
-    pub fn tied_lm_head(&self) -> Linear<B>
-    where
-        B::Weight: Clone,
-    {
-        Linear {
-            weight: self.embed_tokens.clone(),
-            bias: None,
-        }
+    /// [`Backbone::forward`] over one sequence, from nothing; the hidden states at the positions `reads`.
+    pub fn hidden(&self, backend: &B, ids: &[u32], reads: &[usize]) -> Result<B::Tensor> {
+        let (mut batch, changes) = Batch::of([ids]);
+        batch.reads = reads.to_vec();
+        let mut pages = backend.pages(self.page_shape());
+        backend.change(&mut pages, &changes)?;
+        self.forward(backend, &batch, &mut pages, &|| false)
     }
 
-    fn angles(&self, backend: &B, positions: &[u32]) -> Result<Angles<B>> {
+    /// cos and sin of position · frequency, by plane: rows × d/2.
+    fn angles(&self, backend: &B, positions: &[u32]) -> Result<[B::Tensor; 2]> {
         let half = self.frequencies.len();
         let angles = positions.iter().flat_map(|&position| {
             self.frequencies
@@ -118,10 +108,7 @@ impl<B: Backend> Backbone<B> {
         });
         let factor = self.attention_factor;
         let (cos, sin) = angles.map(|angle| (angle.cos() * factor, angle.sin() * factor)).unzip();
-        Ok(Angles {
-            cos: backend.tensor(cos, half)?,
-            sin: backend.tensor(sin, half)?,
-        })
+        Ok([backend.tensor(cos, half)?, backend.tensor(sin, half)?])
     }
 }
 
@@ -130,17 +117,24 @@ impl<B: Backend> Layer<B> {
         let hidden = config.hidden_size;
         let (query, key_value) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let name = |part: &str| format!("model.layers.{index}.{part}");
-        let scale = |part: &str| weight(backend, checkpoint, &name(part), &[hidden]);
+        let scale = |part: &str| vector(backend, checkpoint, &name(part), hidden);
         let head_scale = |part: &str| {
-            let dim = [config.head_dim];
-            config
+            let scale = config
                 .qk_norm
-                .then(|| weight(backend, checkpoint, &name(part), &dim))
-                .transpose()
+                .then(|| vector(backend, checkpoint, &name(part), config.head_dim));
+            scale.transpose()
         };
         let linear = |part: &str, outputs: usize, inputs: usize, bias: bool| {
             linear(backend, checkpoint, &name(part), outputs, inputs, bias)
         };
+        let [gate_proj, up_proj] = pair(
+            backend,
+            checkpoint,
+            [&name("mlp.gate_proj"), &name("mlp.up_proj")],
+            config.intermediate_size,
+            hidden,
+            config.mlp_bias,
+        )?;
         Ok(Self {
             input_layernorm: scale("input_layernorm.weight")?,
             q_proj: linear("self_attn.q_proj", query, hidden, config.qkv_bias)?,
@@ -150,8 +144,8 @@ impl<B: Backend> Layer<B> {
             k_norm: head_scale("self_attn.k_norm.weight")?,
             o_proj: linear("self_attn.o_proj", hidden, query, config.output_bias)?,
             post_attention_layernorm: scale("post_attention_layernorm.weight")?,
-            gate_proj: linear("mlp.gate_proj", config.intermediate_size, hidden, config.mlp_bias)?,
-            up_proj: linear("mlp.up_proj", config.intermediate_size, hidden, config.mlp_bias)?,
+            gate_proj,
+            up_proj,
             down_proj: linear("mlp.down_proj", hidden, config.intermediate_size, config.mlp_bias)?,
         })
     }
@@ -159,36 +153,29 @@ impl<B: Backend> Layer<B> {
     fn forward(
         &self,
         backend: &B,
-        config: &Config,
-        window: Option<usize>,
+        eps: f64,
         x: &B::Tensor,
-        angles: &Angles<B>,
-        sequences: &[Range<usize>],
+        [cos, sin]: [&B::Tensor; 2],
+        attend: impl FnOnce(&B::Tensor, &B::Tensor, &B::Tensor) -> Result<B::Tensor>,
     ) -> Result<B::Tensor> {
-        let heads = Heads {
-            query: config.heads,
-            key_value: config.kv_heads,
-            dim: config.head_dim,
-            window,
-        };
-        let project = |x: &B::Tensor, layer: &Linear<B>, norm: &Option<B::Weight>| {
-            let heads = backend.linear(x, layer, Epilogue::None)?;
+        let project = |x: &B::Tensor, layer: &Linear<B>, norm: &Option<B::Vector>| {
+            let heads = layer.forward(backend, x, Epilogue::None)?;
             let heads = match norm {
-                Some(weight) => backend.norm_heads(&heads, weight, config.norm_eps)?,
+                Some(weight) => backend.norm_heads(&heads, weight, eps)?,
                 None => heads,
             };
-            backend.rope(&heads, angles)
+            backend.rope(heads, cos, sin)
         };
-        let normed = backend.norm(x, &self.input_layernorm, config.norm_eps)?;
+        let normed = backend.norm(x, &self.input_layernorm, eps)?;
         let q = project(&normed, &self.q_proj, &self.q_norm)?;
         let k = project(&normed, &self.k_proj, &self.k_norm)?;
-        let v = backend.linear(&normed, &self.v_proj, Epilogue::None)?;
-        let attended = backend.attend(&q, &k, &v, heads, sequences)?;
-        let x = backend.linear(&attended, &self.o_proj, Epilogue::Add(x))?;
-        let normed = backend.norm(&x, &self.post_attention_layernorm, config.norm_eps)?;
-        let gate = backend.linear(&normed, &self.gate_proj, Epilogue::None)?;
-        let up = backend.linear(&normed, &self.up_proj, Epilogue::None)?;
-        backend.linear(&backend.gate(&gate, &up)?, &self.down_proj, Epilogue::Add(&x))
+        let v = self.v_proj.forward(backend, &normed, Epilogue::None)?;
+        let x = self.o_proj.forward(backend, &attend(&q, &k, &v)?, Epilogue::Add(x))?;
+        let normed = backend.norm(&x, &self.post_attention_layernorm, eps)?;
+        let (gate, up) = (&self.gate_proj, &self.up_proj);
+        let biases = [gate.bias.as_ref(), up.bias.as_ref()];
+        let gated = backend.gated(&normed, [&gate.weight, &up.weight], biases)?;
+        self.down_proj.forward(backend, &gated, Epilogue::Add(&x))
     }
 }
 

@@ -1,51 +1,80 @@
 //! The coarse operations of a decoder. A backend computes them on its own kind of tensor; the backbone is written once
 //! over this trait. Operations are whole enough that a kernel can fuse them.
 
-use std::ops::Range;
+pub use surefoot_kernels::PageShape;
 
-use crate::checkpoint::Checkpoint;
+use crate::batch::{Batch, Change};
+use crate::checkpoint::{Checkpoint, Rows};
 use crate::error::Result;
 
 pub trait Backend: Send + Sync + Sized {
     /// Activations: rows × features, f32. A row is one token; rows of several sequences lie one behind the other.
-    type Tensor: Clone + Send + Sync;
-    /// Weights as the backend likes to hold them.
-    type Weight: Send + Sync;
+    type Tensor: Send + Sync;
+    /// Weights of a linear layer, as the backend likes to hold them.
+    type Matrix: Send + Sync;
+    /// A matrix of which rows are looked up.
+    type Table: Send + Sync;
+    /// A bias or the scale of a norm.
+    type Vector: Send + Sync;
+    /// Keys and values of all layers, in pages of [`PAGE`](crate::batch::PAGE) tokens.
+    type Pages: Send;
 
-    /// Takes over a checkpoint tensor, row by row.
-    fn weight(&self, values: Vec<f32>, shape: &[usize]) -> Result<Self::Weight>;
+    fn matrix(&self, rows: &Rows<'_>) -> Result<Self::Matrix>;
+
+    fn table(&self, rows: &Rows<'_>) -> Result<Self::Table>;
+
+    fn vector(&self, values: Vec<f32>) -> Result<Self::Vector>;
 
     /// Activations from the host, row by row.
     fn tensor(&self, values: Vec<f32>, columns: usize) -> Result<Self::Tensor>;
 
     /// The rows of `table` (vocabulary × hidden) at `ids`.
-    fn embed(&self, table: &Self::Weight, ids: &[u32]) -> Result<Self::Tensor>;
+    fn embed(&self, table: &Self::Table, ids: &[u32]) -> Result<Self::Tensor>;
 
     /// RMS norm: x / sqrt(mean(x²) + eps) · weight, over each row.
-    fn norm(&self, x: &Self::Tensor, weight: &Self::Weight, eps: f64) -> Result<Self::Tensor>;
+    fn norm(&self, x: &Self::Tensor, weight: &Self::Vector, eps: f64) -> Result<Self::Tensor>;
 
     /// [`Backend::norm`] over each head of each row; `weight` has as many features as one head.
-    fn norm_heads(&self, x: &Self::Tensor, weight: &Self::Weight, eps: f64) -> Result<Self::Tensor>;
+    fn norm_heads(&self, x: &Self::Tensor, weight: &Self::Vector, eps: f64) -> Result<Self::Tensor>;
 
-    /// x · Wᵀ + bias, then the epilogue.
-    fn linear(&self, x: &Self::Tensor, layer: &Linear<Self>, epilogue: Epilogue<'_, Self>) -> Result<Self::Tensor>;
-
-    /// Rotates each head of each row by its angles, first half against second half.
-    fn rope(&self, x: &Self::Tensor, angles: &Angles<Self>) -> Result<Self::Tensor>;
-
-    /// Causal attention of each row on the rows of its own sequence up to itself, or on the last `heads.window` of them.
-    /// q: rows × (heads · d); k, v: rows × (kv_heads · d); result like q. `sequences` are ranges of rows.
-    fn attend(
+    /// x · Wᵀ + bias, then the epilogue. weight: outputs × inputs.
+    fn linear(
         &self,
-        q: &Self::Tensor,
-        k: &Self::Tensor,
-        v: &Self::Tensor,
-        heads: Heads,
-        sequences: &[Range<usize>],
+        x: &Self::Tensor,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+        epilogue: Epilogue<'_, Self::Tensor>,
     ) -> Result<Self::Tensor>;
 
-    /// silu(gate) · up.
-    fn gate(&self, gate: &Self::Tensor, up: &Self::Tensor) -> Result<Self::Tensor>;
+    /// silu(x · Gᵀ) · (x · Uᵀ), each with its bias: first the weights of both, gate before up.
+    fn gated(
+        &self,
+        x: &Self::Tensor,
+        weights: [&Self::Matrix; 2],
+        biases: [Option<&Self::Vector>; 2],
+    ) -> Result<Self::Tensor>;
+
+    /// Rotates each head of each row by its angles, first half against second half. cos, sin: rows × d/2.
+    fn rope(&self, x: Self::Tensor, cos: &Self::Tensor, sin: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// No pages yet.
+    fn pages(&self, shape: PageShape) -> Self::Pages;
+
+    fn bytes_per_page(&self, shape: PageShape) -> usize;
+
+    fn change(&self, pages: &mut Self::Pages, changes: &[Change]) -> Result<()>;
+
+    /// Puts the keys and values of the batch's rows in their pages, then lets each row attend to its sequence up to
+    /// itself, or to the last `heads.window` positions of that. q: rows × (heads · d); k, v: rows × (kv_heads · d); the
+    /// result is like q.
+    fn attend(
+        &self,
+        qkv: [&Self::Tensor; 3],
+        heads: Heads,
+        batch: &Batch,
+        layer: usize,
+        pages: &mut Self::Pages,
+    ) -> Result<Self::Tensor>;
 
     /// The rows at `indices`, in that order.
     fn rows(&self, x: &Self::Tensor, indices: &[usize]) -> Result<Self::Tensor>;
@@ -56,21 +85,21 @@ pub trait Backend: Send + Sync + Sized {
 
 /// y = x · Wᵀ + bias; weight: outputs × inputs.
 pub struct Linear<B: Backend> {
-    pub weight: B::Weight,
-    pub bias: Option<B::Weight>,
+    pub weight: B::Matrix,
+    pub bias: Option<B::Vector>,
 }
 
-pub enum Epilogue<'a, B: Backend> {
+impl<B: Backend> Linear<B> {
+    pub fn forward(&self, backend: &B, x: &B::Tensor, epilogue: Epilogue<'_, B::Tensor>) -> Result<B::Tensor> {
+        backend.linear(x, &self.weight, self.bias.as_ref(), epilogue)
+    }
+}
+
+pub enum Epilogue<'a, T> {
     None,
     /// Adds a residual of the same shape.
-    Add(&'a B::Tensor),
+    Add(&'a T),
     Relu,
-}
-
-/// cos and sin of position · frequency, by plane: rows × d/2.
-pub struct Angles<B: Backend> {
-    pub cos: B::Tensor,
-    pub sin: B::Tensor,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +109,7 @@ pub struct Heads {
     pub key_value: usize,
     /// Features of one head.
     pub dim: usize,
-    /// How many rows a row sees, itself among them; all before it without.
+    /// How many positions a row sees, itself among them; all before it without.
     pub window: Option<usize>,
 }
 
@@ -93,14 +122,43 @@ pub fn linear<B: Backend>(
     inputs: usize,
     bias: bool,
 ) -> Result<Linear<B>> {
+    let weight = format!("{name}.weight");
+    let rows = checkpoint.matrix(&weight, outputs, inputs)?;
+    layer(backend, checkpoint, name, &rows, bias)
+}
+
+/// [`linear`] for two layers of one shape that compute together: their weights are stored alike.
+pub fn pair<B: Backend>(
+    backend: &B,
+    checkpoint: &Checkpoint,
+    names: [&str; 2],
+    outputs: usize,
+    inputs: usize,
+    bias: bool,
+) -> Result<[Linear<B>; 2]> {
+    let weights = names.map(|name| format!("{name}.weight"));
+    let rows = |at: usize| checkpoint.matrix(&weights[at], outputs, inputs);
+    let [first, second] = Rows::alike([rows(0)?, rows(1)?])?;
+    Ok([
+        layer(backend, checkpoint, names[0], &first, bias)?,
+        layer(backend, checkpoint, names[1], &second, bias)?,
+    ])
+}
+
+fn layer<B: Backend>(
+    backend: &B,
+    checkpoint: &Checkpoint,
+    name: &str,
+    rows: &Rows<'_>,
+    bias: bool,
+) -> Result<Linear<B>> {
+    let bias = bias.then(|| vector(backend, checkpoint, &format!("{name}.bias"), rows.outputs()));
     Ok(Linear {
-        weight: weight(backend, checkpoint, &format!("{name}.weight"), &[outputs, inputs])?,
-        bias: bias
-            .then(|| weight(backend, checkpoint, &format!("{name}.bias"), &[outputs]))
-            .transpose()?,
+        weight: backend.matrix(rows)?,
+        bias: bias.transpose()?,
     })
 }
 
-pub fn weight<B: Backend>(backend: &B, checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<B::Weight> {
-    backend.weight(checkpoint.read(name, shape)?, shape)
+pub fn vector<B: Backend>(backend: &B, checkpoint: &Checkpoint, name: &str, length: usize) -> Result<B::Vector> {
+    backend.vector(checkpoint.read(name, &[length])?)
 }

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -201,7 +202,10 @@ impl Checkpoint {
         if let Some(update) = self.adapter.as_ref().and_then(|adapter| adapter.update(name)) {
             update.add_to(&mut values, None)?;
         }
-        finite(values, stored, name)
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(not_finite(stored, name, values[at], at)),
+            None => Ok(values),
+        }
     }
 
     /// Some rows of a matrix, as [`Checkpoint::read`] gives them; only those rows are read. Each is below `shape[0]`.
@@ -211,7 +215,47 @@ impl Checkpoint {
         if let Some(update) = self.adapter.as_ref().and_then(|adapter| adapter.update(name)) {
             update.add_to(&mut values, Some(rows))?;
         }
-        finite(values, stored, name)
+        let width = values.len() / rows.len().max(1);
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(not_finite(
+                stored,
+                name,
+                values[at],
+                rows[at / width] * width + at % width,
+            )),
+            None => Ok(values),
+        }
+    }
+
+    /// A matrix of outputs × inputs, to be read some rows at a time.
+    pub fn matrix<'a>(&'a self, name: &'a str, outputs: usize, inputs: usize) -> Result<Rows<'a>> {
+        self.stored(name, &[outputs, inputs])?;
+        Ok(Rows {
+            outputs,
+            inputs,
+            widened: false,
+            lies: Lies::Stored(self, name),
+        })
+    }
+
+    fn bf16_rows(&self, name: &str, shape: [usize; 2], rows: Range<usize>) -> Result<Option<Vec<u16>>> {
+        let stored = self.stored(name, &shape)?;
+        if self
+            .adapter
+            .as_ref()
+            .is_some_and(|adapter| adapter.update(name).is_some())
+        {
+            return Ok(None);
+        }
+        let bits = stored.read_bf16(rows.clone())?;
+        let infinite = bits.iter().flatten().position(|bits| bits & 0x7f80 == 0x7f80);
+        match (&bits, infinite) {
+            (Some(bits), Some(at)) => {
+                let value = f32::from_bits(u32::from(bits[at]) << 16);
+                Err(not_finite(stored, name, value, rows.start * shape[1] + at))
+            }
+            _ => Ok(bits),
+        }
     }
 
     fn stored(&self, name: &str, shape: &[usize]) -> Result<&Stored> {
@@ -231,13 +275,88 @@ impl Checkpoint {
     }
 }
 
-fn finite(values: Vec<f32>, stored: &Stored, name: &str) -> Result<Vec<f32>> {
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(at) => Err(Error::ModelInvalid {
-            path: stored.file.clone(),
-            message: format!("{name} holds {} at element {at}", values[at]),
-        }),
-        None => Ok(values),
+/// A matrix that is read some rows at a time, so that no second copy of it is ever in memory.
+pub struct Rows<'a> {
+    outputs: usize,
+    inputs: usize,
+    /// Whether bf16 is read as f32.
+    widened: bool,
+    lies: Lies<'a>,
+}
+
+enum Lies<'a> {
+    Stored(&'a Checkpoint, &'a str),
+    Memory(Vec<f32>),
+}
+
+/// Rows, one behind the other.
+pub enum Numbers {
+    F32(Vec<f32>),
+    /// Bits of bf16.
+    Bf16(Vec<u16>),
+}
+
+impl Rows<'_> {
+    /// A matrix that is in memory already.
+    pub fn of(values: Vec<f32>, outputs: usize, inputs: usize) -> Self {
+        Self {
+            outputs,
+            inputs,
+            widened: false,
+            lies: Lies::Memory(values),
+        }
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Both with the same kind of numbers: f32 where only one has bf16.
+    pub fn alike(mut pair: [Self; 2]) -> Result<[Self; 2]> {
+        let widened = pair[0].is_bf16()? != pair[1].is_bf16()?;
+        pair.iter_mut().for_each(|rows| rows.widened |= widened);
+        Ok(pair)
+    }
+
+    /// Whether [`Rows::read`] gives bf16: what is stored so and not changed by an adapter.
+    pub fn is_bf16(&self) -> Result<bool> {
+        match &self.lies {
+            Lies::Stored(checkpoint, name) if !self.widened => {
+                let none = checkpoint.bf16_rows(name, [self.outputs, self.inputs], 0..0)?;
+                Ok(none.is_some())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Some rows, all finite.
+    pub fn read(&self, rows: Range<usize>) -> Result<Numbers> {
+        match &self.lies {
+            Lies::Memory(values) => Ok(Numbers::F32(
+                values[rows.start * self.inputs..rows.end * self.inputs].to_vec(),
+            )),
+            Lies::Stored(checkpoint, name) => {
+                let shape = [self.outputs, self.inputs];
+                if !self.widened {
+                    if let Some(bits) = checkpoint.bf16_rows(name, shape, rows.clone())? {
+                        return Ok(Numbers::Bf16(bits));
+                    }
+                }
+                let rows: Vec<usize> = rows.collect();
+                Ok(Numbers::F32(checkpoint.read_rows(name, &shape, &rows)?))
+            }
+        }
+    }
+}
+
+fn not_finite(stored: &Stored, name: &str, value: f32, at: usize) -> Error {
+    Error::ModelInvalid {
+        path: stored.file.clone(),
+        message: format!("{name} holds {value} at element {at}"),
     }
 }
 

@@ -11,7 +11,10 @@ pub enum Choice {
     /// The fastest that this build has here.
     #[default]
     Auto,
+    /// Our own kernels.
     Cpu,
+    /// candle on the CPU: the oracle. Not offered by name.
+    Candle,
     Cuda,
     Metal,
 }
@@ -33,28 +36,36 @@ impl FromStr for Choice {
     }
 }
 
+/// Where to compute.
+pub enum Opened {
+    Cpu,
+    Candle(Device),
+}
+
+impl Opened {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Cpu | Self::Candle(Device::Cpu) => "cpu",
+            Self::Candle(Device::Cuda(_)) => "cuda",
+            Self::Candle(Device::Metal(_)) => "metal",
+        }
+    }
+}
+
 /// Opens a device, or says which there are.
-pub fn open(choice: Choice) -> Result<Device> {
+pub fn open(choice: Choice) -> Result<Opened> {
+    let gpu = |opened: candle_core::Result<Device>| opened.map(Opened::Candle);
     let opened = match choice {
-        Choice::Cpu => Ok(Device::Cpu),
-        Choice::Cuda => Device::new_cuda(0),
-        Choice::Metal => Device::new_metal(0),
-        Choice::Auto => Device::new_cuda(0)
-            .or_else(|_| Device::new_metal(0))
-            .or(Ok(Device::Cpu)),
+        Choice::Cpu => Ok(Opened::Cpu),
+        Choice::Candle => Ok(Opened::Candle(Device::Cpu)),
+        Choice::Cuda => gpu(Device::new_cuda(0)),
+        Choice::Metal => gpu(Device::new_metal(0)),
+        Choice::Auto => gpu(Device::new_cuda(0).or_else(|_| Device::new_metal(0))).or(Ok(Opened::Cpu)),
     };
     opened.map_err(|_| Error::DeviceUnavailable {
         device: format!("{choice:?}").to_lowercase(),
         available: available(),
     })
-}
-
-pub fn name(device: &Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda(_) => "cuda",
-        Device::Metal(_) => "metal",
-    }
 }
 
 fn available() -> Vec<String> {

@@ -24,6 +24,14 @@ pub enum Error {
     Template { message: String },
     #[error("{tokens} tokens, but the model reads at most {limit}; shorten the problem or its steps")]
     ContextOverflow { tokens: usize, limit: usize },
+    #[error(
+        "{tokens} tokens need a cache of {needed} bytes, and cacheBytes is {budget}; raise it, or shorten the trace"
+    )]
+    CacheBudget {
+        tokens: usize,
+        needed: usize,
+        budget: usize,
+    },
     #[error("device {device} is not available here; available: {}", available.join(", "))]
     DeviceUnavailable { device: String, available: Vec<String> },
     #[error("the model gave {value} for step {step}, not a finite number; its weights or activations overflow")]
@@ -49,6 +57,7 @@ impl Error {
             Self::Tokenizer { .. } => "ERR_TOKENIZER",
             Self::Template { .. } => "ERR_TEMPLATE",
             Self::ContextOverflow { .. } => "ERR_CONTEXT_OVERFLOW",
+            Self::CacheBudget { .. } => "ERR_CACHE_BUDGET",
             Self::DeviceUnavailable { .. } => "ERR_DEVICE_UNAVAILABLE",
             Self::NotFinite { .. } => "ERR_NOT_FINITE",
             Self::Io { .. } => "ERR_IO",
@@ -66,6 +75,9 @@ impl Error {
             | Self::UnsafeFormat { path }
             | Self::Io { path, .. } => json!({ "path": path }),
             Self::ContextOverflow { tokens, limit } => json!({ "tokens": tokens, "limit": limit }),
+            Self::CacheBudget { tokens, needed, budget } => {
+                json!({ "tokens": tokens, "needed": needed, "budget": budget })
+            }
             Self::DeviceUnavailable { device, available } => {
                 json!({ "device": device, "available": available })
             }

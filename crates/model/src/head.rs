@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, Epilogue, Linear, linear};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Rows};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::profile::{Activation, Candidates};
@@ -219,7 +219,7 @@ impl<B: Backend> Head<B> {
         let outputs = values.len() / hidden;
         Ok(Self {
             layers: vec![Linear {
-                weight: backend.weight(values, &[outputs, hidden])?,
+                weight: backend.matrix(&Rows::of(values, outputs, hidden))?,
                 bias: None,
             }],
         })
@@ -230,7 +230,7 @@ impl<B: Backend> Head<B> {
         let mut x = hidden;
         for (index, layer) in self.layers.iter().enumerate() {
             let last = index + 1 == self.layers.len();
-            x = backend.linear(&x, layer, if last { Epilogue::None } else { Epilogue::Relu })?;
+            x = layer.forward(backend, &x, if last { Epilogue::None } else { Epilogue::Relu })?;
         }
         backend.values(&x)
     }

@@ -1,16 +1,22 @@
 //! A process reward model: a checkpoint with its profile, ready to score.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde::Serialize;
 
-use crate::backbone::{Backbone, Batch, refuse_unknown};
+use crate::backbone::{Backbone, refuse_unknown};
 use crate::backend::Backend;
+use crate::batch::Batch;
 use crate::candle::Candle;
 use crate::checkpoint::{self, Checkpoint, Source};
 use crate::choose::{self, ProfileChoice};
+use crate::compute::{Compute, Precision};
 use crate::config::Config;
-use crate::device::{self, Choice};
+use crate::cpu::Cpu;
+use crate::device::{self, Opened};
 use crate::error::{Error, Result};
 use crate::head::{self, Head, HeadKind};
+use crate::prefixes::{Counters, Prefixes, Sequence};
 use crate::profile::Profile;
 use crate::prompt::{Encoder, Prompt, Trace};
 use crate::tokenizer::Tokenizer;
@@ -38,6 +44,9 @@ pub struct Facts {
     /// Of the stored weights.
     pub dtype: String,
     pub device: &'static str,
+    /// The instruction set of our own kernels, where they compute.
+    pub isa: Option<&'static str>,
+    pub precision: Precision,
     /// The longest trace, in tokens.
     pub context: usize,
 }
@@ -52,27 +61,137 @@ pub struct Scored {
 
 /// The backbone and the head, whatever the backend.
 trait Forward: Send + Sync {
-    fn logits(&self, batch: &Batch, reads: &[usize], cancelled: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>>;
+    fn iteration(&self) -> Box<dyn Iteration + '_>;
+    fn counters(&self) -> Counters;
+}
+
+/// One forward pass in the making, of rows of many sequences. While it lives, others wait. What it has planned is
+/// forgotten unless it runs to its end.
+pub trait Iteration {
+    /// Adds what a sequence needs next, about `most` rows of it. Returns how many rows: none where all is known or on its
+    /// way, or where the memory is needed for the sequences that were planned before.
+    fn plan(&mut self, sequence: &mut Sequence, most: usize) -> Result<usize>;
+
+    /// Rows planned so far.
+    fn rows(&self) -> usize;
+
+    /// Computes what was planned. `cancelled` is asked between layers.
+    fn run(&mut self, cancelled: &dyn Fn() -> bool) -> Result<()>;
+
+    /// Hands a planned sequence what was computed.
+    fn collect(&mut self, sequence: &mut Sequence);
 }
 
 struct On<B: Backend> {
     backend: B,
     backbone: Backbone<B>,
     head: Head<B>,
+    cache: Mutex<Cache<B>>,
+    /// As of the last finished iteration: reading them waits for none.
+    counters: Mutex<Counters>,
+}
+
+struct Cache<B: Backend> {
+    prefixes: Prefixes,
+    pages: B::Pages,
+}
+
+impl<B: Backend> On<B> {
+    fn new(backend: B, backbone: Backbone<B>, head: Head<B>, compute: &Compute, longest: usize) -> Result<Self> {
+        let shape = backbone.page_shape();
+        let bytes_per_page = backend.bytes_per_page(shape);
+        let budget = compute.budget(bytes_per_page, longest);
+        let prefixes = Prefixes::new(budget, bytes_per_page, compute.reuse)?;
+        Ok(Self {
+            counters: Mutex::new(prefixes.counters()),
+            cache: Mutex::new(Cache {
+                prefixes,
+                pages: backend.pages(shape),
+            }),
+            backend,
+            backbone,
+            head,
+        })
+    }
 }
 
 impl<B: Backend> Forward for On<B> {
-    fn logits(&self, batch: &Batch, reads: &[usize], cancelled: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>> {
-        let hidden = self.backbone.forward(&self.backend, batch, reads, cancelled)?;
-        self.head.logits(&self.backend, hidden)
+    fn iteration(&self) -> Box<dyn Iteration + '_> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.prefixes.begin();
+        Box::new(InTheMaking {
+            model: self,
+            cache,
+            batch: Batch::default(),
+            outputs: vec![],
+        })
+    }
+
+    fn counters(&self) -> Counters {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct InTheMaking<'a, B: Backend> {
+    model: &'a On<B>,
+    cache: MutexGuard<'a, Cache<B>>,
+    batch: Batch,
+    /// Of the head, by read.
+    outputs: Vec<Vec<f32>>,
+}
+
+impl<B: Backend> Iteration for InTheMaking<'_, B> {
+    fn plan(&mut self, sequence: &mut Sequence, most: usize) -> Result<usize> {
+        self.cache.prefixes.plan(sequence, most, &mut self.batch)
+    }
+
+    fn rows(&self) -> usize {
+        self.batch.ids.len()
+    }
+
+    fn run(&mut self, cancelled: &dyn Fn() -> bool) -> Result<()> {
+        let On {
+            backend,
+            backbone,
+            head,
+            ..
+        } = self.model;
+        let Cache { prefixes, pages } = &mut *self.cache;
+        backend.change(pages, &prefixes.changes())?;
+        if !self.batch.ids.is_empty() {
+            let hidden = backbone.forward(backend, &self.batch, pages, cancelled)?;
+            self.outputs = head.logits(backend, hidden)?;
+        }
+        if self.outputs.len() != self.batch.reads.len() {
+            return Err(Error::Internal {
+                message: format!(
+                    "{} head outputs for {} reads",
+                    self.outputs.len(),
+                    self.batch.reads.len()
+                ),
+            });
+        }
+        prefixes.commit(&self.outputs);
+        Ok(())
+    }
+
+    fn collect(&mut self, sequence: &mut Sequence) {
+        self.cache.prefixes.collect(sequence, &self.outputs);
+    }
+}
+
+impl<B: Backend> Drop for InTheMaking<'_, B> {
+    fn drop(&mut self) {
+        let counters = self.cache.prefixes.counters();
+        *self.model.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
     }
 }
 
 impl Prm {
     /// Reads a checkpoint and surefoot.json (a [`ProfileChoice`]) where its folder has one. What the caller chooses wins
     /// over surefoot.json, which wins over what is detected. An adapter's folder comes before its base's.
-    pub fn load(source: &Source, device: Choice, choice: &ProfileChoice) -> Result<Self> {
-        let device = device::open(device)?;
+    pub fn load(source: &Source, compute: &Compute, choice: &ProfileChoice) -> Result<Self> {
+        let device = device::open(compute.device)?;
         let source = source.resolve()?;
         let named = source.adapter().unwrap_or(&source.path);
         let hub_id = choose::hub_id(named);
@@ -103,23 +222,28 @@ impl Prm {
         let profile = chosen.profile;
         let tokenizer_files = checkpoint.tokenizer()?;
         let tokenizer = Tokenizer::new(&tokenizer_files, config.vocab_size)?;
-        let name = device::name(&device);
-        let backend = Candle::new(device);
-        let forward = On {
-            head: Head::load(
-                &backend,
-                &checkpoint,
-                &config,
-                detected.kind,
-                profile.candidates.as_ref(),
-                &tokenizer,
-            )?,
-            backbone: Backbone::load(&backend, &checkpoint, &config)?,
-            backend,
-        };
         let limit = profile
             .max_length
             .map_or(config.max_positions, |length| length.min(config.max_positions));
+        let name = device.name();
+        let parts = Parts {
+            checkpoint: &checkpoint,
+            config: &config,
+            kind: detected.kind,
+            profile: &profile,
+            tokenizer: &tokenizer,
+            compute,
+            limit,
+        };
+        let mut isa = None;
+        let forward = match device {
+            Opened::Cpu => {
+                let cpu = Cpu::new(compute.isa, compute.precision.into())?;
+                isa = Some(cpu.isa().name());
+                parts.on(cpu)?
+            }
+            Opened::Candle(device) => parts.on(Candle::new(device))?,
+        };
         let template = tokenizer_files.chat_template.as_deref();
         let encoder = Encoder::new(profile.clone(), tokenizer, template, limit)?;
         let facts = Facts {
@@ -128,6 +252,8 @@ impl Prm {
             parameters: checkpoint.parameters(checkpoint.names().filter(|name| *name != "lm_head.weight")),
             dtype: checkpoint.dtypes().join("+"),
             device: name,
+            isa,
+            precision: compute.precision,
             hub_id: hub_id.filter(|id| choose::is_of_hub(named, id)),
             context: limit,
             separator_ids: encoder.separator().to_vec(),
@@ -135,7 +261,7 @@ impl Prm {
             profile,
         };
         Ok(Self {
-            forward: Box::new(forward),
+            forward,
             encoder,
             facts,
         })
@@ -150,27 +276,59 @@ impl Prm {
         self.encoder.encode(trace)
     }
 
-    /// Scores prompts together. A prompt whose scores are not finite fails alone; any other error fails all.
-    pub fn score(&self, prompts: &[&Prompt], cancelled: &dyn Fn() -> bool) -> Result<Vec<Result<Scored>>> {
-        let sequences = prompts
-            .iter()
-            .flat_map(|prompt| prompt.sequences.iter().map(|rows| &prompt.ids[rows.clone()]));
-        let batch = Batch::new(sequences);
-        let mut reads = Vec::new();
-        let mut start = 0;
-        for prompt in prompts {
-            reads.extend(prompt.reads.iter().map(|read| start + read));
-            start += prompt.ids.len();
-        }
-        let mut rows = self.forward.logits(&batch, &reads, cancelled)?.into_iter();
-        let results = prompts.iter().map(|prompt| {
-            let logits: Vec<_> = rows.by_ref().take(prompt.reads.len()).collect();
-            self.read(prompt, logits)
+    /// What a prompt's sequences are to the cache.
+    pub fn sequences(&self, prompt: &Prompt) -> Vec<Sequence> {
+        let sequences = prompt.sequences.iter().map(|rows| {
+            let reads = prompt.reads.iter().filter(|read| rows.contains(read));
+            let reads = reads.map(|read| read - rows.start).collect();
+            Sequence::new(prompt.ids[rows.clone()].to_vec(), reads)
         });
+        sequences.collect()
+    }
+
+    /// Begins a forward pass; waits for the one under way.
+    pub fn iteration(&self) -> Box<dyn Iteration + '_> {
+        self.forward.iteration()
+    }
+
+    /// What the cache of prefixes did, as of the last pass.
+    pub fn counters(&self) -> Counters {
+        self.forward.counters()
+    }
+
+    /// Scores prompts in passes of at most `rows` rows. A prompt whose scores are not finite fails alone; any other error
+    /// fails all.
+    pub fn score(&self, prompts: &[&Prompt], rows: usize, cancelled: &dyn Fn() -> bool) -> Result<Vec<Result<Scored>>> {
+        let mut work: Vec<Vec<Sequence>> = prompts.iter().map(|prompt| self.sequences(prompt)).collect();
+        loop {
+            let mut pass = self.iteration();
+            let mut open: Vec<_> = work
+                .iter_mut()
+                .flatten()
+                .filter(|one| one.outputs().is_none())
+                .collect();
+            if open.is_empty() {
+                break;
+            }
+            for sequence in &mut open {
+                let left = rows.saturating_sub(pass.rows());
+                if left > 0 {
+                    pass.plan(sequence, left)?;
+                }
+            }
+            pass.run(cancelled)?;
+            for sequence in open {
+                pass.collect(sequence);
+            }
+        }
+        let results = prompts.iter().zip(&work).map(|(prompt, work)| self.read(prompt, work));
         Ok(results.collect())
     }
 
-    fn read(&self, prompt: &Prompt, logits: Vec<Vec<f32>>) -> Result<Scored> {
+    /// The scores of a prompt whose sequences are done.
+    pub fn read(&self, prompt: &Prompt, sequences: &[Sequence]) -> Result<Scored> {
+        let outputs: Option<Vec<_>> = sequences.iter().map(Sequence::outputs).collect();
+        let logits: Vec<Vec<f32>> = outputs.into_iter().flatten().flatten().collect();
         if logits.len() != prompt.reads.len() {
             return Err(Error::Internal {
                 message: format!("{} scores for {} steps", logits.len(), prompt.reads.len()),
@@ -185,5 +343,33 @@ impl Prm {
             scores.push(score);
         }
         Ok(Scored { scores, logits })
+    }
+}
+
+/// What the weights of a model are made from.
+struct Parts<'a> {
+    checkpoint: &'a Checkpoint,
+    config: &'a Config,
+    kind: HeadKind,
+    profile: &'a Profile,
+    tokenizer: &'a Tokenizer,
+    compute: &'a Compute,
+    /// The longest sequence.
+    limit: usize,
+}
+
+impl Parts<'_> {
+    fn on<B: Backend + 'static>(&self, backend: B) -> Result<Box<dyn Forward>> {
+        let candidates = self.profile.candidates.as_ref();
+        let head = Head::load(
+            &backend,
+            self.checkpoint,
+            self.config,
+            self.kind,
+            candidates,
+            self.tokenizer,
+        )?;
+        let backbone = Backbone::load(&backend, self.checkpoint, self.config)?;
+        Ok(Box::new(On::new(backend, backbone, head, self.compute, self.limit)?))
     }
 }

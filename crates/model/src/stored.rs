@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, ggml_file};
@@ -64,13 +65,29 @@ impl Stored {
         Ok(rows.copied().collect())
     }
 
+    /// Rows of a matrix as the bits of bf16, where they are stored so.
+    pub fn read_bf16(&self, rows: Range<usize>) -> Result<Option<Vec<u16>>> {
+        let is_bf16 = matches!(
+            self.format,
+            Format::Safetensors(Dtype::BF16) | Format::Ggml(GgmlDType::BF16)
+        );
+        if !is_bf16 || self.interleaved.is_some() {
+            return Ok(None);
+        }
+        let bytes_per_row = self.length / self.shape[0];
+        let bytes = self.bytes((rows.start * bytes_per_row) as u64, rows.len() * bytes_per_row)?;
+        Ok(Some(halves(&bytes, |bits| bits)))
+    }
+
     /// Some rows of a matrix, one behind the other; each must be below `shape[0]`.
     pub fn read_rows(&self, name: &str, rows: &[usize]) -> Result<Vec<f32>> {
         let bytes_per_row = self.length / self.shape[0];
         let mut bytes = Vec::with_capacity(rows.len() * bytes_per_row);
-        for &row in rows {
-            let row = self.interleaved.map_or(row, |head| interleaved_row(row, head));
-            bytes.extend(self.bytes((row * bytes_per_row) as u64, bytes_per_row)?);
+        for run in runs(
+            rows.iter()
+                .map(|&row| self.interleaved.map_or(row, |head| interleaved_row(row, head))),
+        ) {
+            bytes.extend(self.bytes((run.start * bytes_per_row) as u64, run.len() * bytes_per_row)?);
         }
         self.decode(name, bytes)
     }
@@ -119,6 +136,18 @@ fn interleaved_row(row: usize, head: usize) -> usize {
     let (first, within) = (row / head * head, row % head);
     let (half, plane) = (within / (head / 2), within % (head / 2));
     first + 2 * plane + half
+}
+
+/// Neighbouring numbers as ranges.
+fn runs(numbers: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some(run) if run.end == number => run.end += 1,
+            _ => runs.push(number..number + 1),
+        }
+    }
+    runs
 }
 
 fn halves<T>(bytes: &[u8], from_bits: fn(u16) -> T) -> Vec<T> {

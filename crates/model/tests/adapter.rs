@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use serde_json::{Value, json};
-use surefoot_model::backbone::{Backbone, Batch};
+use surefoot_model::backbone::Backbone;
 use surefoot_model::backend::Backend;
 use surefoot_model::candle::Candle;
 use surefoot_model::checkpoint::{Checkpoint, read_json};
 use surefoot_model::choose::ProfileChoice;
+use surefoot_model::compute::Compute;
 use surefoot_model::config::Config;
-use surefoot_model::device::Choice;
 use surefoot_model::{Overflow, Prm, Source, Trace};
 
 const FAMILIES: [&str; 2] = ["rlhflow-deepseek", "pure"];
@@ -46,7 +46,7 @@ fn assert_close(actual: &[Vec<f32>], expected: &Value, tolerance: f32, what: &st
 
 fn check(family: &str, source: &Source) {
     let expected = read_json(&adapter(family).join("expected.json")).unwrap();
-    let model = Prm::load(source, Choice::Cpu, &ProfileChoice::named(family)).unwrap();
+    let model = Prm::load(source, &Compute::default(), &ProfileChoice::named(family)).unwrap();
     let checkpoint = Checkpoint::open(source).unwrap();
     let (config, path) = checkpoint.config().unwrap();
     let backend = Candle::new(Device::Cpu);
@@ -54,12 +54,7 @@ fn check(family: &str, source: &Source) {
     for case in expected["cases"].as_array().unwrap() {
         let what = format!("{source:?}: {}", case["name"]);
         let ids: Vec<u32> = integers(&case["ids"]).into_iter().map(|id| id as u32).collect();
-        let hidden = backbone.forward(
-            &backend,
-            &Batch::new([ids.as_slice()]),
-            &integers(&case["reads"]),
-            &never,
-        );
+        let hidden = backbone.hidden(&backend, &ids, &integers(&case["reads"]));
         assert_close(&backend.values(&hidden.unwrap()).unwrap(), &case["hidden"], 2e-4, &what);
         let trace = Trace {
             problem: case["problem"].as_str().unwrap().into(),
@@ -69,7 +64,7 @@ fn check(family: &str, source: &Source) {
         };
         let prompt = model.encode(&trace).unwrap();
         assert_eq!(prompt.ids, ids, "{what}");
-        let scored = model.score(&[&prompt], &never).unwrap().remove(0).unwrap();
+        let scored = model.score(&[&prompt], 512, &never).unwrap().remove(0).unwrap();
         assert_close(&scored.logits, &case["logits"], 2e-4, &what);
     }
 }

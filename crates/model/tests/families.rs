@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use surefoot_model::checkpoint::read_json;
 use surefoot_model::choose::ProfileChoice;
-use surefoot_model::device::Choice;
+use surefoot_model::compute::Compute;
 use surefoot_model::profile::Profile;
 use surefoot_model::{Overflow, Prm, Source, Trace};
 
@@ -25,7 +25,7 @@ fn families() -> Vec<String> {
 fn load(name: &str) -> Prm {
     Prm::load(
         &Source::new(folder().join(name)),
-        Choice::Cpu,
+        &Compute::default(),
         &ProfileChoice::named(name),
     )
     .unwrap()
@@ -74,7 +74,7 @@ fn ids_positions_logits_and_scores_are_those_of_the_reference() {
             assert_eq!(reads, numbers(&case["reads"]), "{what}");
             let starts: Vec<f64> = prompt.sequences.iter().map(|rows| rows.start as f64).collect();
             assert_eq!(starts, case.get("starts").map_or(vec![0.0], numbers), "{what}");
-            let scored = model.score(&[&prompt], &never).unwrap().remove(0).unwrap();
+            let scored = model.score(&[&prompt], 512, &never).unwrap().remove(0).unwrap();
             for (row, expected) in scored.logits.iter().zip(case["logits"].as_array().unwrap()) {
                 for (logit, expected) in row.iter().zip(numbers(expected)) {
                     assert!(
@@ -106,9 +106,9 @@ fn company_and_order_change_no_score() {
             .iter()
             .map(|case| model.encode(&trace(&case["problem"], &case["steps"])).unwrap())
             .collect();
-        let together = model.score(&prompts.iter().collect::<Vec<_>>(), &never).unwrap();
+        let together = model.score(&prompts.iter().collect::<Vec<_>>(), 512, &never).unwrap();
         for (prompt, together) in prompts.iter().zip(together) {
-            let alone = model.score(&[prompt], &never).unwrap().remove(0).unwrap();
+            let alone = model.score(&[prompt], 512, &never).unwrap().remove(0).unwrap();
             for (a, b) in alone.scores.iter().zip(together.unwrap().scores) {
                 assert!((a - b).abs() < 1e-5, "{name}: {a} alone, {b} in company");
             }
@@ -168,7 +168,7 @@ fn separators_and_special_tokens_in_user_text_change_no_count() {
 fn a_trace_that_is_too_long_is_refused_or_loses_its_beginning() {
     for name in ["trl", "rlhflow-deepseek", "llemma"] {
         let choice = ProfileChoice::named(name).with("maxLength", 150);
-        let model = Prm::load(&Source::new(folder().join(name)), Choice::Cpu, &choice).unwrap();
+        let model = Prm::load(&Source::new(folder().join(name)), &Compute::default(), &choice).unwrap();
         let long = Trace {
             problem: "word ".repeat(200),
             steps: vec!["The answer is 4.".into()],

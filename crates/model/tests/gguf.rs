@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use serde_json::Value;
-use surefoot_model::backbone::{Backbone, Batch};
-use surefoot_model::backend::{Backend, Epilogue, Linear, linear};
+use surefoot_model::backbone::Backbone;
+use surefoot_model::backend::{Backend, Epilogue, linear};
 use surefoot_model::candle::Candle;
 use surefoot_model::checkpoint::{Checkpoint, read_json};
 use surefoot_model::choose::ProfileChoice;
+use surefoot_model::compute::Compute;
 use surefoot_model::config::Config;
-use surefoot_model::device::Choice;
 use surefoot_model::gguf::Gguf;
 use surefoot_model::tokenizer::Tokenizer;
 use surefoot_model::{Overflow, Prm, Source, Trace};
@@ -80,7 +80,7 @@ fn open(source: &Source) -> Opened {
 
 impl Opened {
     fn hidden(&self, ids: &[u32], reads: &[usize]) -> Vec<Vec<f32>> {
-        let rows = self.backbone.forward(&self.backend, &Batch::new([ids]), reads, &never);
+        let rows = self.backbone.hidden(&self.backend, ids, reads);
         self.backend.values(&rows.unwrap()).unwrap()
     }
 
@@ -103,7 +103,7 @@ fn largest_difference(actual: &[Vec<f32>], expected: &Value) -> f32 {
 #[test]
 fn a_file_with_the_same_numbers_gives_the_ids_and_scores_of_the_folder() {
     for name in EXACT {
-        let model = Prm::load(&source(name), Choice::Cpu, &ProfileChoice::named(name)).unwrap();
+        let model = Prm::load(&source(name), &Compute::default(), &ProfileChoice::named(name)).unwrap();
         let expected = read_json(&fixtures().join("families").join(name).join("expected.json")).unwrap();
         let mut largest = 0.0;
         for case in expected["cases"].as_array().unwrap() {
@@ -117,7 +117,7 @@ fn a_file_with_the_same_numbers_gives_the_ids_and_scores_of_the_folder() {
             let prompt = model.encode(&trace).unwrap();
             assert_eq!(prompt.ids, ids(&case["ids"]), "{what}");
             assert_eq!(prompt.reads, integers(&case["reads"]), "{what}");
-            let scored = model.score(&[&prompt], &never).unwrap().remove(0).unwrap();
+            let scored = model.score(&[&prompt], 512, &never).unwrap().remove(0).unwrap();
             let scores = Value::Array(vec![case["scores"].clone()]);
             let difference = largest_difference(&[scored.scores], &scores);
             assert!(difference < 1e-4, "{what}: {difference}");
@@ -284,13 +284,9 @@ fn stories260k_writes_the_golden_story() {
         false,
     );
     let reads: Vec<usize> = (0..golden.len() - 1).collect();
-    let hidden = opened
-        .backbone
-        .forward(&opened.backend, &Batch::new([golden.as_slice()]), &reads, &never);
-    let logits = opened
-        .backend
-        .linear(&hidden.unwrap(), &head.unwrap(), Epilogue::None)
-        .unwrap();
+    let hidden = opened.backbone.hidden(&opened.backend, &golden, &reads);
+    let logits = head.unwrap().forward(&opened.backend, &hidden.unwrap(), Epilogue::None);
+    let logits = logits.unwrap();
     for (row, next) in opened.backend.values(&logits).unwrap().iter().zip(&golden[1..]) {
         assert_eq!(argmax(row), *next);
     }
@@ -318,10 +314,16 @@ fn smollm2_writes_what_transformers_writes() {
     let folder = PathBuf::from(std::env::var_os("SMOLLM2").expect("SMOLLM2, a folder"));
     let opened = open(&Source::new(folder.join("model.gguf")));
     let tokenizer = opened.tokenizer();
-    let head = Linear {
-        weight: opened.backbone.tied_lm_head().weight,
-        bias: None,
-    };
+    let config = &opened.config;
+    let head = linear(
+        &opened.backend,
+        &opened.checkpoint,
+        "model.embed_tokens",
+        config.vocab_size,
+        config.hidden_size,
+        false,
+    );
+    let head = head.unwrap();
     let (mut tokens, mut ties, mut largest, mut size) = (0, 0, 0f32, 0f32);
     let expected = read_json(&folder.join("expected.json")).unwrap();
     for case in expected["cases"].as_array().unwrap() {
@@ -331,15 +333,13 @@ fn smollm2_writes_what_transformers_writes() {
         let greedy = ids(&case["greedy_ids"]);
         let all = [prompt.as_slice(), greedy.as_slice()].concat();
         let reads: Vec<usize> = (prompt.len() - 1..all.len() - 1).collect();
-        let rows = opened
-            .backbone
-            .forward(&opened.backend, &Batch::new([all.as_slice()]), &reads, &never);
+        let rows = opened.backbone.hidden(&opened.backend, &all, &reads);
         let rows = rows.unwrap();
         let hidden = opened.backend.values(&rows).unwrap();
         let last = Value::Array(vec![case["hidden"].clone()]);
         largest = largest_difference(&hidden[..1], &last).max(largest);
         size = hidden[0].iter().fold(size, |size, value| size.max(value.abs()));
-        let logits = opened.backend.linear(&rows, &head, Epilogue::None).unwrap();
+        let logits = head.forward(&opened.backend, &rows, Epilogue::None).unwrap();
         let gaps = floats(&case["gaps"]);
         for ((row, next), gap) in opened.backend.values(&logits).unwrap().iter().zip(&greedy).zip(gaps) {
             if argmax(row) != *next {

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use serde_json::Value;
-use surefoot_model::backbone::{Backbone, Batch};
+use surefoot_model::backbone::Backbone;
 use surefoot_model::backend::{Backend, Epilogue, Linear, linear};
 use surefoot_model::candle::Candle;
 use surefoot_model::checkpoint::{Checkpoint, read_json};
 use surefoot_model::choose::ProfileChoice;
+use surefoot_model::compute::Compute;
 use surefoot_model::config::Config;
-use surefoot_model::device::Choice;
 use surefoot_model::profile::Profile;
 use surefoot_model::prompt::{Encoder, Prompt};
 use surefoot_model::tokenizer::{Tokenizer, TokenizerFiles};
@@ -75,7 +75,7 @@ fn cases(name: &str) -> Vec<(Prm, Vec<Value>)> {
             Some(separator) => ProfileChoice::default().with("separator", separator),
             None => ProfileChoice::default(),
         };
-        let model = Prm::load(&Source::new(fixture(name)), Choice::Cpu, &choice).unwrap();
+        let model = Prm::load(&Source::new(fixture(name)), &Compute::default(), &choice).unwrap();
         let cases = all.iter().filter(|case| case["separator"].as_str() == separator);
         (model, cases.cloned().collect())
     });
@@ -110,7 +110,7 @@ fn scores_and_logits_are_those_of_the_reference() {
         for (model, cases) in cases(name) {
             for case in cases {
                 let prompt = model.encode(&trace(&case)).unwrap();
-                let scored = model.score(&[&prompt], &never).unwrap().remove(0).unwrap();
+                let scored = model.score(&[&prompt], 512, &never).unwrap().remove(0).unwrap();
                 let what = format!("{name}: {}", case["name"]);
                 assert_close(&scored.scores, &floats(&case["scores"]), 1e-4, &what);
                 for (row, expected) in scored.logits.iter().zip(case["logits"].as_array().unwrap()) {
@@ -128,9 +128,9 @@ fn hidden_states_are_those_of_the_reference() {
         let backbone = Backbone::load(&backend, &checkpoint, &config).unwrap();
         let expected = read_json(&fixture(name).join("expected.json")).unwrap();
         for case in expected["cases"].as_array().unwrap() {
-            let batch = Batch::new([ids::<u32>(&case["ids"]).as_slice()]);
-            let reads = ids::<usize>(&case["reads"]);
-            let hidden = backbone.forward(&backend, &batch, &reads, &never).unwrap();
+            let hidden = backbone
+                .hidden(&backend, &ids::<u32>(&case["ids"]), &ids::<usize>(&case["reads"]))
+                .unwrap();
             for (row, expected) in backend
                 .values(&hidden)
                 .unwrap()
@@ -150,13 +150,13 @@ fn company_and_order_change_no_score() {
             let prompts: Vec<Prompt> = cases.iter().map(|case| model.encode(&trace(case)).unwrap()).collect();
             let alone: Vec<_> = prompts
                 .iter()
-                .map(|prompt| model.score(&[prompt], &never).unwrap().remove(0).unwrap())
+                .map(|prompt| model.score(&[prompt], 512, &never).unwrap().remove(0).unwrap())
                 .collect();
             let forth: Vec<&Prompt> = prompts.iter().collect();
             let back: Vec<&Prompt> = prompts.iter().rev().collect();
-            let mut reversed = model.score(&back, &never).unwrap();
+            let mut reversed = model.score(&back, 512, &never).unwrap();
             reversed.reverse();
-            for results in [model.score(&forth, &never).unwrap(), reversed] {
+            for results in [model.score(&forth, 512, &never).unwrap(), reversed] {
                 for (together, alone) in results.iter().zip(&alone) {
                     assert_close(&together.as_ref().unwrap().scores, &alone.scores, 1e-5, name);
                 }
@@ -175,14 +175,14 @@ fn a_step_does_not_see_the_steps_after_it() {
                 .unwrap();
             let long = trace(longest);
             let whole = model.encode(&long).unwrap();
-            let whole = model.score(&[&whole], &never).unwrap().remove(0).unwrap();
+            let whole = model.score(&[&whole], 512, &never).unwrap().remove(0).unwrap();
             for steps in [1, long.steps.len() / 2, long.steps.len() - 1] {
                 let cut = Trace {
                     steps: long.steps[..steps].to_vec(),
                     ..long.clone()
                 };
                 let cut = model.encode(&cut).unwrap();
-                let cut = model.score(&[&cut], &never).unwrap().remove(0).unwrap();
+                let cut = model.score(&[&cut], 512, &never).unwrap().remove(0).unwrap();
                 assert_close(&cut.scores, &whole.scores[..steps], 1e-5, name);
             }
         }
@@ -268,30 +268,19 @@ struct LanguageModel {
 impl LanguageModel {
     fn load(backend: &Candle, checkpoint: &Checkpoint, config: &Config) -> Self {
         let backbone = Backbone::load(backend, checkpoint, config).unwrap();
-        let lm_head = if config.tied_embeddings {
-            backbone.tied_lm_head()
+        let name = if config.tied_embeddings {
+            "model.embed_tokens"
         } else {
-            linear(
-                backend,
-                checkpoint,
-                "lm_head",
-                config.vocab_size,
-                config.hidden_size,
-                false,
-            )
-            .unwrap()
+            "lm_head"
         };
+        let lm_head = linear(backend, checkpoint, name, config.vocab_size, config.hidden_size, false).unwrap();
         Self { backbone, lm_head }
     }
 
     /// Of the token after `ids`.
     fn logits(&self, backend: &Candle, ids: &[u32]) -> Vec<f32> {
-        let batch = Batch::new([ids]);
-        let hidden = self
-            .backbone
-            .forward(backend, &batch, &[ids.len() - 1], &never)
-            .unwrap();
-        let logits = backend.linear(&hidden, &self.lm_head, Epilogue::None).unwrap();
+        let hidden = self.backbone.hidden(backend, ids, &[ids.len() - 1]).unwrap();
+        let logits = self.lm_head.forward(backend, &hidden, Epilogue::None).unwrap();
         backend.values(&logits).unwrap().remove(0)
     }
 }

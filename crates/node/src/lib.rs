@@ -7,7 +7,10 @@ use std::time::Instant;
 
 use napi::bindgen_prelude::{AsyncTask, Env, Result as NapiResult, Task};
 use napi_derive::napi;
+use serde::de::DeserializeOwned;
 use surefoot_engine::{Event, Job, guarded};
+use surefoot_model::compute::Compute;
+use surefoot_model::prefixes;
 use surefoot_model::{Error, Overflow, Result, Source, Trace};
 
 /// An error as data.
@@ -44,9 +47,39 @@ impl Model {
         self.facts.clone()
     }
 
+    /// What the cache of prefixes did and holds.
+    #[napi]
+    pub fn counters(&self) -> Option<Counters> {
+        self.shared.as_ref().map(|model| model.prm().counters().into())
+    }
+
     #[napi]
     pub fn dispose(&mut self) {
         self.shared = None;
+    }
+}
+
+/// Tokens and bytes.
+#[napi(object)]
+pub struct Counters {
+    pub hits: f64,
+    pub computed: f64,
+    pub recomputed: f64,
+    pub bytes: f64,
+    pub peak_bytes: f64,
+    pub budget: f64,
+}
+
+impl From<prefixes::Counters> for Counters {
+    fn from(counters: prefixes::Counters) -> Self {
+        Self {
+            hits: counters.hits as f64,
+            computed: counters.computed as f64,
+            recomputed: counters.recomputed as f64,
+            bytes: counters.bytes as f64,
+            peak_bytes: counters.peak_bytes as f64,
+            budget: counters.budget as f64,
+        }
     }
 }
 
@@ -61,6 +94,7 @@ pub struct Load {
     source: Source,
     device: String,
     profile: String,
+    compute: String,
 }
 
 impl Task for Load {
@@ -69,11 +103,12 @@ impl Task for Load {
 
     fn compute(&mut self) -> NapiResult<Self::Output> {
         Ok(guarded(|| {
-            let choice = serde_json::from_str(&self.profile).map_err(|error| Error::InvalidArgument {
-                argument: "profile".into(),
-                message: error.to_string(),
-            })?;
-            surefoot_engine::load(&self.source, self.device.parse()?, &choice)
+            let choice = parse("profile", &self.profile)?;
+            let compute = Compute {
+                device: self.device.parse()?,
+                ..parse("compute", &self.compute)?
+            };
+            surefoot_engine::load(&self.source, &compute, &choice)
         }))
     }
 
@@ -94,10 +129,23 @@ impl Task for Load {
     }
 }
 
+fn parse<T: DeserializeOwned>(argument: &str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| Error::InvalidArgument {
+        argument: argument.into(),
+        message: error.to_string(),
+    })
+}
+
 /// Loads a PRM from a folder or a GGUF file. `profile` is a JSON object of choices; `head` a safetensors file with the
-/// head, or the folder of a LoRA adapter.
+/// head, or the folder of a LoRA adapter; `compute` a JSON object of `precision`, `cacheBytes` and `reuse`.
 #[napi(ts_return_type = "Promise<Loaded>")]
-pub fn load_model(path: String, device: String, profile: String, head: Option<String>) -> AsyncTask<Load> {
+pub fn load_model(
+    path: String,
+    device: String,
+    profile: String,
+    head: Option<String>,
+    compute: String,
+) -> AsyncTask<Load> {
     AsyncTask::new(Load {
         source: Source {
             path: path.into(),
@@ -105,6 +153,7 @@ pub fn load_model(path: String, device: String, profile: String, head: Option<St
         },
         device,
         profile,
+        compute,
     })
 }
 
@@ -154,11 +203,13 @@ impl Engine {
         Self { shared: Arc::default() }
     }
 
-    /// Queues a trace and returns the job's id. `truncate`: a trace that is too long loses its first tokens.
+    /// Queues a trace and returns the job's id. Callers take turns. `truncate`: a trace that is too long loses its first
+    /// tokens.
     #[napi(catch_unwind)]
     pub fn submit(
         &self,
         model: &Model,
+        caller: f64,
         problem: String,
         steps: Vec<String>,
         system: Option<String>,
@@ -177,7 +228,11 @@ impl Engine {
                 Overflow::Refuse
             },
         };
-        Ok(self.shared.submit(Job { model, trace }) as f64)
+        Ok(self.shared.submit(Job {
+            model,
+            caller: caller as u64,
+            trace,
+        }) as f64)
     }
 
     #[napi(catch_unwind)]
