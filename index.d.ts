@@ -1,4 +1,4 @@
-import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-q5lArPQ8.mjs";
+import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-CReb5kVT.mjs";
 import { a as StepsTrace, c as Aggregate, i as SolutionTrace, l as aggregate, n as ScoredTrace, o as Trace, r as Semantics, s as splitSteps, t as ScoredStep, u as aggregates } from "./scorer-qEFsnAL-.mjs";
 
 //#region src/profile.d.ts
@@ -105,6 +105,52 @@ interface Ranked {
   readonly truncated?: number;
 }
 //#endregion
+//#region src/session.d.ts
+interface AppendOptions {
+  readonly signal?: AbortSignal;
+}
+/**
+* A solution that grows, for a search of your own.
+*
+* An appended step is scored in the trace that it ends, and costs its own tokens only: what stands before it is found in
+* the model's cache, also when another session or call put it there.
+*/
+interface Session {
+  /** Those that are scored, in order. */
+  readonly steps: readonly ScoredStep[];
+  /**
+  * Adds a step, or several at once, and scores them. They reach the model as they are.
+  *
+  * Appends that overlap are queued in order. One that fails leaves the session as it was, and those queued behind it,
+  * which would have stood on it, fail with its error.
+  *
+  * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_CACHE_BUDGET`, `ERR_NOT_FINITE`, `ERR_DISPOSED`; the
+  *   signal's reason
+  */
+  append(step: string, options?: AppendOptions): Promise<ScoredStep>;
+  append(steps: readonly string[], options?: AppendOptions): Promise<ScoredStep[]>;
+  /** A session that goes on from here by itself, with appends that are under way here before its own. */
+  branch(): Session;
+  /**
+  * The trace of all steps, as `prm.score` gives it, once no append is under way. Those that fail are not in it.
+  *
+  * @throws `ERR_INVALID_ARGUMENT` while there is no step; `ERR_DISPOSED`
+  */
+  score(): Promise<ScoredTrace>;
+}
+//#endregion
+//#region src/watch.d.ts
+/** A step of a solution that is still being written. */
+interface WatchedStep extends ScoredStep {
+  readonly index: number;
+  /** Whether the score is below the profile's threshold; false where the profile has none. */
+  readonly weak: boolean;
+  /** The scores so far as one number. */
+  readonly aggregate: number;
+  /** Tokens that were cut from the beginning of the prompt, where the call asked for it and there were too many. */
+  readonly truncated?: number;
+}
+//#endregion
 //#region src/prm.d.ts
 /** Where a model computes; `auto` takes the fastest that is there. */
 type Device = "auto" | "cpu" | "cuda" | "metal";
@@ -115,6 +161,15 @@ interface LoadOptions {
   readonly head?: string;
   /** The name of the profile to use, or changes to the one that is recognised. */
   readonly profile?: string | ProfileChoice;
+  /**
+  * `exact`: in f32, and a score is the same bits alone, in a batch and from the cache. `fast`: in bf16 where the processor
+  * has it, with keys and values in bf16. @default 'exact'
+  */
+  readonly precision?: "exact" | "fast";
+  /** The most bytes for keys, values and the prefix index of this model. @default 512 MiB, or what the longest trace needs */
+  readonly cacheBytes?: number;
+  /** Whether what was computed for one trace serves others that begin like it. @default true */
+  readonly reuse?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
 }
@@ -148,6 +203,9 @@ interface ModelFacts {
   /** Of the stored weights; several are joined by `+`. */
   readonly dtype: string;
   readonly device: string;
+  /** The instruction set that our own kernels compute with; null where they do not. */
+  readonly isa: string | null;
+  readonly precision: "exact" | "fast";
   /** The longest trace, in tokens. */
   readonly context: number;
   readonly semantics: Semantics;
@@ -160,6 +218,21 @@ interface ModelFacts {
   readonly separatorIds: readonly number[];
   /** How step scores become one number by default. */
   readonly aggregate: Aggregate;
+}
+/** What a model did since it was loaded, for all who loaded it alike in this process, and what it holds. */
+interface Counters {
+  /** Tokens that were found in the cache instead of being computed. */
+  readonly hits: number;
+  /** Tokens that were computed for the first time. */
+  readonly computed: number;
+  /** Tokens that were computed again: they had been evicted, or a score at them had not been read. */
+  readonly recomputed: number;
+  /** Held now for keys, values and the prefix index. */
+  readonly bytes: number;
+  /** The most bytes held so far. */
+  readonly peakBytes: number;
+  /** The most bytes that may be held. */
+  readonly budget: number;
 }
 interface ScoreOptions {
   /** @default the profile's */
@@ -190,6 +263,13 @@ interface RerankOptions extends ScoreOptions {
   /** Replaces the profile's system text. */
   readonly system?: string;
 }
+interface SessionOptions extends Omit<ScoreOptions, "signal" | "onProgress"> {
+  /** Replaces the profile's system text. */
+  readonly system?: string;
+}
+interface WatchOptions extends SessionOptions {
+  readonly signal?: AbortSignal;
+}
 /**
 * A process reward model: scores every step of a solution and ranks candidates.
 *
@@ -200,6 +280,12 @@ declare class PRM implements AsyncDisposable {
   /** What was recognised in the checkpoint. */
   readonly facts: ModelFacts;
   private constructor();
+  /**
+  * What the model has computed and keeps so far.
+  *
+  * @throws `ERR_DISPOSED`
+  */
+  get counters(): Counters;
   /**
   * Loads a PRM. Threads that load the same one share its weights.
   *
@@ -214,7 +300,8 @@ declare class PRM implements AsyncDisposable {
   /**
   * Scores every step of one trace, or of several.
   *
-  * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_NOT_FINITE`, `ERR_DISPOSED`; the signal's reason
+  * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_CACHE_BUDGET`, `ERR_NOT_FINITE`, `ERR_DISPOSED`; the
+  *   signal's reason
   */
   score(trace: Trace, options?: ScoreOptions): Promise<ScoredTrace>;
   score(traces: readonly Trace[], options?: ScoreOptions): Promise<ScoredTrace[]>;
@@ -231,9 +318,26 @@ declare class PRM implements AsyncDisposable {
   * @param candidates solutions as text, or as steps
   */
   rerank(problem: string, candidates: readonly Candidate[], options?: RerankOptions): Promise<Ranked[]>;
+  /**
+  * A solution that grows: append steps, branch, and read the scores, for a search of your own.
+  *
+  * @throws `ERR_INVALID_ARGUMENT`, also for an outcome model, which scores no steps; `ERR_DISPOSED`
+  */
+  session(problem: string, options?: SessionOptions): Session;
+  /**
+  * Scores a solution while it is being written: yields each step as soon as it is closed, by the separator behind it or
+  * by the end of the text. The steps are those of `score({ problem, solution })`, wherever the pieces end.
+  *
+  * The source is read on while steps are scored, until 64 of them wait to be taken. To stop early closes the source.
+  * What goes wrong, in the source too, is thrown after the steps that were closed before.
+  *
+  * @param source pieces of text: the `textStream` of the AI SDK, a `ReadableStream<string>`, a generator
+  * @throws as {@link PRM.session} and {@link Session.append}; what the source throws
+  */
+  watch(problem: string, source: AsyncIterable<string>, options?: WatchOptions): AsyncGenerator<WatchedStep, void, undefined>;
   /** Gives the model's memory back and rejects what is under way with `ERR_DISPOSED`. May be called twice. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 //#endregion
-export { type Aggregate, type Candidate, type Device, type DownloadProgress, type LoadOptions, type LoadProgress, type ModelFacts, PRM, type Profile, type ProfileChoice, type Ranked, type RerankOptions, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type SolutionTrace, type StepsTrace, SurefootError, type SurefootErrorCode, type Trace, type Turn, aggregate, aggregates, splitSteps };
+export { type Aggregate, type AppendOptions, type Candidate, type Counters, type Device, type DownloadProgress, type LoadOptions, type LoadProgress, type ModelFacts, PRM, type Profile, type ProfileChoice, type Ranked, type RerankOptions, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type SolutionTrace, type StepsTrace, SurefootError, type SurefootErrorCode, type Trace, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, splitSteps };

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { type Engine, type Model, native, nativeError } from './native.ts'
 import type { CheckedTrace } from './problem.ts'
 
@@ -32,8 +33,8 @@ class Pump {
   readonly #waiting = new Map<number, Waiter>()
   #running = false
 
-  submit(model: Model, { problem, steps, system }: CheckedTrace, truncate: boolean): Job {
-    const id = this.#engine.submit(model, problem, steps, system, truncate)
+  submit(model: Model, caller: number, { problem, steps, system }: CheckedTrace, truncate: boolean): Job {
+    const id = this.#engine.submit(model, caller, problem, steps, system, truncate)
     const outcome = new Promise<Outcome>((resolve, reject) => this.#waiting.set(id, { resolve, reject }))
     void this.#run()
     return {
@@ -72,9 +73,29 @@ class Pump {
 }
 
 let pump: Pump | undefined
+let callers = 0
+
+/** The number of a new caller. The engine serves callers in turn, however many jobs each of them has. */
+export function newCaller(): number {
+  callers += 1
+  return callers
+}
 
 /** Hands a trace to this thread's engine. `truncate`: a trace that is too long loses its first tokens. */
-export function submit(model: Model, trace: CheckedTrace, truncate: boolean): Job {
+export function submit(model: Model, caller: number, trace: CheckedTrace, truncate: boolean): Job {
   pump ??= new Pump()
-  return pump.submit(model, trace, truncate)
+  return pump.submit(model, caller, trace, truncate)
+}
+
+/**
+ * Calls `heard` with the signal's reason when it aborts. Any number of calls may hear the same signal.
+ *
+ * @returns what stops the listening
+ */
+export function onAbort(signal: AbortSignal | undefined, heard: (reason: unknown) => void): () => void {
+  if (!signal) return () => {}
+  const abort = (): void => heard(signal.reason)
+  setMaxListeners(0, signal)
+  signal.addEventListener('abort', abort, { once: true })
+  return () => signal.removeEventListener('abort', abort)
 }

@@ -18,7 +18,8 @@ const marker = Symbol.for('surefoot.error')
  * | `ERR_TOKENIZER` | the tokenizer does not fit the model or its profile |
  * | `ERR_TEMPLATE` | the checkpoint's chat template is broken, costs too much or leaves out parts of the prompt |
  * | `ERR_CONTEXT_OVERFLOW` | more tokens than the model's context |
- * | `ERR_DEVICE_UNAVAILABLE` | the device does not exist here |
+ * | `ERR_CACHE_BUDGET` | a trace needs more memory for keys and values than `cacheBytes` allows |
+ * | `ERR_DEVICE_UNAVAILABLE` | the device, or the instruction set that `SUREFOOT_ISA` names, does not exist here |
  * | `ERR_NOT_FINITE` | the model gave NaN or infinity for a step |
  * | `ERR_DISPOSED` | the object was used after `dispose()` |
  * | `ERR_NATIVE_BINDING` | the native binary for this platform is not installed |
@@ -39,6 +40,7 @@ export type SurefootErrorCode =
   | 'ERR_TOKENIZER'
   | 'ERR_TEMPLATE'
   | 'ERR_CONTEXT_OVERFLOW'
+  | 'ERR_CACHE_BUDGET'
   | 'ERR_DEVICE_UNAVAILABLE'
   | 'ERR_NOT_FINITE'
   | 'ERR_DISPOSED'

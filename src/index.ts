@@ -2,6 +2,7 @@ export { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 export { SurefootError, type SurefootErrorCode } from './errors.ts'
 export type { DownloadProgress } from './hub/index.ts'
 export {
+  type Counters,
   type Device,
   type LoadOptions,
   type LoadProgress,
@@ -11,8 +12,12 @@ export {
   type ScoreManyOptions,
   type ScoreOptions,
   type ScoreProgress,
+  type SessionOptions,
+  type WatchOptions,
 } from './prm.ts'
 export { type SolutionTrace, type StepsTrace, splitSteps, type Trace } from './problem.ts'
 export type { Profile, ProfileChoice, Segment, Separator, Turn } from './profile.ts'
 export type { Candidate, Ranked } from './rerank.ts'
 export type { ScoredStep, ScoredTrace, Semantics } from './scorer.ts'
+export type { AppendOptions, Session } from './session.ts'
+export type { WatchedStep } from './watch.ts'

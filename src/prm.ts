@@ -1,6 +1,5 @@
-import { setMaxListeners } from 'node:events'
 import { type Aggregate, aggregate, aggregates } from './aggregate.ts'
-import { type Job, type Outcome, submit } from './engine.ts'
+import { type Job, newCaller, type Outcome, onAbort, submit } from './engine.ts'
 import { invalidArgument, SurefootError } from './errors.ts'
 import type { DownloadProgress } from './hub/index.ts'
 import { type Model, native, nativeError } from './native.ts'
@@ -10,6 +9,8 @@ import type { Profile, ProfileChoice, Separator } from './profile.ts'
 import { type Candidate, type Ranked, rank, toTraces } from './rerank.ts'
 import { resolveModel } from './resolve.ts'
 import type { ScoredTrace, Semantics } from './scorer.ts'
+import { type Grower, openSession, type Session } from './session.ts'
+import { type WatchedStep, watch } from './watch.ts'
 
 /** Where a model computes; `auto` takes the fastest that is there. */
 export type Device = 'auto' | 'cpu' | 'cuda' | 'metal'
@@ -21,6 +22,15 @@ export interface LoadOptions {
   readonly head?: string
   /** The name of the profile to use, or changes to the one that is recognised. */
   readonly profile?: string | ProfileChoice
+  /**
+   * `exact`: in f32, and a score is the same bits alone, in a batch and from the cache. `fast`: in bf16 where the processor
+   * has it, with keys and values in bf16. @default 'exact'
+   */
+  readonly precision?: 'exact' | 'fast'
+  /** The most bytes for keys, values and the prefix index of this model. @default 512 MiB, or what the longest trace needs */
+  readonly cacheBytes?: number
+  /** Whether what was computed for one trace serves others that begin like it. @default true */
+  readonly reuse?: boolean
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: LoadProgress) => void
 }
@@ -52,6 +62,9 @@ export interface ModelFacts {
   /** Of the stored weights; several are joined by `+`. */
   readonly dtype: string
   readonly device: string
+  /** The instruction set that our own kernels compute with; null where they do not. */
+  readonly isa: string | null
+  readonly precision: 'exact' | 'fast'
   /** The longest trace, in tokens. */
   readonly context: number
   readonly semantics: Semantics
@@ -64,6 +77,22 @@ export interface ModelFacts {
   readonly separatorIds: readonly number[]
   /** How step scores become one number by default. */
   readonly aggregate: Aggregate
+}
+
+/** What a model did since it was loaded, for all who loaded it alike in this process, and what it holds. */
+export interface Counters {
+  /** Tokens that were found in the cache instead of being computed. */
+  readonly hits: number
+  /** Tokens that were computed for the first time. */
+  readonly computed: number
+  /** Tokens that were computed again: they had been evicted, or a score at them had not been read. */
+  readonly recomputed: number
+  /** Held now for keys, values and the prefix index. */
+  readonly bytes: number
+  /** The most bytes held so far. */
+  readonly peakBytes: number
+  /** The most bytes that may be held. */
+  readonly budget: number
 }
 
 export interface ScoreOptions {
@@ -99,6 +128,15 @@ export interface RerankOptions extends ScoreOptions {
   readonly system?: string
 }
 
+export interface SessionOptions extends Omit<ScoreOptions, 'signal' | 'onProgress'> {
+  /** Replaces the profile's system text. */
+  readonly system?: string
+}
+
+export interface WatchOptions extends SessionOptions {
+  readonly signal?: AbortSignal
+}
+
 /**
  * A process reward model: scores every step of a solution and ranks candidates.
  *
@@ -120,6 +158,16 @@ export class PRM implements AsyncDisposable {
   }
 
   /**
+   * What the model has computed and keeps so far.
+   *
+   * @throws `ERR_DISPOSED`
+   */
+  get counters(): Counters {
+    this.#assertUsable(undefined)
+    return Object.freeze({ ...this.#model.counters()! })
+  }
+
+  /**
    * Loads a PRM. Threads that load the same one share its weights.
    *
    * @param ref a folder with config.json, tokenizer.json and safetensors; a GGUF file; `[hf:]org/name[@revision]` or
@@ -132,6 +180,7 @@ export class PRM implements AsyncDisposable {
   static async load(ref?: string, options: LoadOptions = {}): Promise<PRM> {
     const { device = 'auto', profile = {}, head, signal, onProgress } = options
     if (head !== undefined && (typeof head !== 'string' || head === '')) invalidArgument('head', 'must be a path', head)
+    const compute = computeChoice(options)
     signal?.throwIfAborted()
     onProgress?.({ phase: 'resolve' })
     const folder = await resolveModel(ref, {
@@ -140,7 +189,8 @@ export class PRM implements AsyncDisposable {
     })
     signal?.throwIfAborted()
     onProgress?.({ phase: 'load', folder })
-    const loading = native().loadModel(folder, String(device), JSON.stringify(profileChoice(profile)), head)
+    const choice = JSON.stringify(profileChoice(profile))
+    const loading = native().loadModel(folder, String(device), choice, head, JSON.stringify(compute))
     const { model, failure } = await unlessAborted(loading, signal, late => late.model?.dispose())
     if (failure) throw nativeError(failure)
     onProgress?.({ phase: 'ready', folder })
@@ -150,20 +200,18 @@ export class PRM implements AsyncDisposable {
   /**
    * Scores every step of one trace, or of several.
    *
-   * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_NOT_FINITE`, `ERR_DISPOSED`; the signal's reason
+   * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_CACHE_BUDGET`, `ERR_NOT_FINITE`, `ERR_DISPOSED`; the
+   *   signal's reason
    */
   score(trace: Trace, options?: ScoreOptions): Promise<ScoredTrace>
   score(traces: readonly Trace[], options?: ScoreOptions): Promise<ScoredTrace[]>
   async score(input: Trace | readonly Trace[], options: ScoreOptions = {}): Promise<ScoredTrace | ScoredTrace[]> {
     this.#assertUsable(options.signal)
-    if (isMany(input)) {
-      return this.#score(
-        input.map(trace => checkTrace(trace, this.facts.split)),
-        options,
-      )
-    }
-    const [scored] = await this.#score([checkTrace(input, this.facts.split)], options)
-    return scored!
+    const check = (trace: Trace): CheckedTrace => checkTrace(trace, this.facts.split)
+    const caller = newCaller()
+    return isMany(input)
+      ? this.#score(caller, input.map(check), options)
+      : this.#scoreOne(caller, check(input), options)
   }
 
   /**
@@ -176,14 +224,16 @@ export class PRM implements AsyncDisposable {
   ): AsyncGenerator<ScoredTrace, void, undefined> {
     const { width = 64, signal, onProgress, ...rest } = options
     if (!Number.isInteger(width) || width < 1) invalidArgument('width', 'must be a positive integer', width)
+    const caller = newCaller()
     const stop = new AbortController()
-    setMaxListeners(0, stop.signal)
-    const abort = (): void => stop.abort(signal?.reason)
     signal?.throwIfAborted()
-    signal?.addEventListener('abort', abort, { once: true })
+    const release = onAbort(signal, reason => stop.abort(reason))
     let [done, tokens] = [0, 0]
     try {
-      const score = (trace: Trace): Promise<ScoredTrace> => this.score(trace, { ...rest, signal: stop.signal })
+      const score = async (trace: Trace): Promise<ScoredTrace> => {
+        this.#assertUsable(stop.signal)
+        return this.#scoreOne(caller, checkTrace(trace, this.facts.split), { ...rest, signal: stop.signal })
+      }
       for await (const scored of inOrder(traces, width, score, reason => stop.abort(reason))) {
         done += 1
         tokens += scored.tokens
@@ -191,7 +241,7 @@ export class PRM implements AsyncDisposable {
         yield scored
       }
     } finally {
-      signal?.removeEventListener('abort', abort)
+      release()
     }
   }
 
@@ -209,8 +259,37 @@ export class PRM implements AsyncDisposable {
     }
     this.#assertUsable(options.signal)
     const traces = toTraces(problem, candidates, system, this.facts.split)
-    const scored = await this.#score(traces, rest)
+    const scored = await this.#score(newCaller(), traces, rest)
     return rank(traces, scored, this.facts.threshold).slice(0, topN)
+  }
+
+  /**
+   * A solution that grows: append steps, branch, and read the scores, for a search of your own.
+   *
+   * @throws `ERR_INVALID_ARGUMENT`, also for an outcome model, which scores no steps; `ERR_DISPOSED`
+   */
+  session(problem: string, options: SessionOptions = {}): Session {
+    return openSession(this.#grower(problem, options))
+  }
+
+  /**
+   * Scores a solution while it is being written: yields each step as soon as it is closed, by the separator behind it or
+   * by the end of the text. The steps are those of `score({ problem, solution })`, wherever the pieces end.
+   *
+   * The source is read on while steps are scored, until 64 of them wait to be taken. To stop early closes the source.
+   * What goes wrong, in the source too, is thrown after the steps that were closed before.
+   *
+   * @param source pieces of text: the `textStream` of the AI SDK, a `ReadableStream<string>`, a generator
+   * @throws as {@link PRM.session} and {@link Session.append}; what the source throws
+   */
+  async *watch(
+    problem: string,
+    source: AsyncIterable<string>,
+    options: WatchOptions = {},
+  ): AsyncGenerator<WatchedStep, void, undefined> {
+    const { signal, ...rest } = options
+    const grower = this.#grower(problem, rest)
+    yield* watch(grower, source, { split: this.facts.split!, threshold: this.facts.threshold, signal })
   }
 
   /** Gives the model's memory back and rejects what is under way with `ERR_DISPOSED`. May be called twice. */
@@ -230,22 +309,54 @@ export class PRM implements AsyncDisposable {
     signal?.throwIfAborted()
   }
 
-  /** The results of the traces that are not null, in order. */
-  async #score(given: readonly (CheckedTrace | null)[], options: ScoreOptions): Promise<ScoredTrace[]> {
-    const { aggregate: by = this.facts.aggregate, onOverflow = 'error', signal, onProgress } = options
+  #grower(problem: string, options: SessionOptions): Grower {
+    this.#assertUsable(undefined)
+    const { split } = this.facts
+    if (split === null) {
+      invalidArgument('session', 'an outcome model scores whole solutions, not steps; use score or rerank')
+    }
+    const { system, ...rest } = options
+    this.#checkOptions(rest)
+    const prompt = { problem, ...(system === undefined ? {} : { system }) }
+    // There is no step yet, and the prompt is checked before there is one.
+    checkTrace({ ...prompt, steps: ['a step'] }, split)
+    const caller = newCaller()
+    return {
+      assertUsable: () => this.#assertUsable(undefined),
+      check: added => checkTrace({ ...prompt, ...added }, split).steps,
+      score: async (steps, before, signal) => {
+        this.#assertUsable(signal)
+        await unlessAborted(before, signal, () => {})
+        this.#assertUsable(signal)
+        return this.#scoreOne(caller, { problem, steps: [...steps], system }, { ...rest, ...(signal && { signal }) })
+      },
+    }
+  }
+
+  #checkOptions({ aggregate: by = this.facts.aggregate, onOverflow = 'error' }: ScoreOptions): void {
     if (!aggregates.includes(by)) {
       invalidArgument('aggregate', `must be one of ${aggregates.join(', ')}, got ${String(by)}`, by)
     }
     if (onOverflow !== 'error' && onOverflow !== 'truncate-left') {
       invalidArgument('onOverflow', "must be 'error' or 'truncate-left'", onOverflow)
     }
+  }
+
+  async #scoreOne(caller: number, trace: CheckedTrace, options: ScoreOptions): Promise<ScoredTrace> {
+    const [scored] = await this.#score(caller, [trace], options)
+    return scored!
+  }
+
+  /** The results of the traces that are not null, in order. */
+  async #score(caller: number, given: readonly (CheckedTrace | null)[], options: ScoreOptions): Promise<ScoredTrace[]> {
+    this.#checkOptions(options)
+    const { aggregate: by = this.facts.aggregate, onOverflow, signal, onProgress } = options
     const traces = given.flatMap((trace, index) => (trace === null ? [] : [{ trace, index }]))
-    const jobs = traces.map(({ trace }) => submit(this.#model, trace, onOverflow === 'truncate-left'))
+    const jobs = traces.map(({ trace }) => submit(this.#model, caller, trace, onOverflow === 'truncate-left'))
     const cancel = (reason: unknown): void => {
       for (const job of jobs) job.cancel(reason)
     }
-    const abort = (): void => cancel(signal?.reason)
-    signal?.addEventListener('abort', abort, { once: true })
+    const release = onAbort(signal, cancel)
     let [done, tokens] = [0, 0]
     const result = async (job: Job, trace: CheckedTrace, index: number): Promise<ScoredTrace> => {
       this.#underWay.add(job)
@@ -264,7 +375,7 @@ export class PRM implements AsyncDisposable {
       cancel(error)
       throw error
     } finally {
-      signal?.removeEventListener('abort', abort)
+      release()
     }
   }
 
@@ -292,6 +403,18 @@ function profileChoice(profile: unknown): object {
   return invalidArgument('profile', 'must be a name or an object', profile)
 }
 
+/** How the model is to be computed, as the native side takes it. */
+function computeChoice({ precision, cacheBytes, reuse }: LoadOptions): object {
+  if (precision !== undefined && precision !== 'exact' && precision !== 'fast') {
+    invalidArgument('precision', "must be 'exact' or 'fast'", precision)
+  }
+  if (cacheBytes !== undefined && (!Number.isSafeInteger(cacheBytes) || cacheBytes < 1)) {
+    invalidArgument('cacheBytes', 'must be a positive integer', cacheBytes)
+  }
+  if (reuse !== undefined && typeof reuse !== 'boolean') invalidArgument('reuse', 'must be true or false', reuse)
+  return { precision, cacheBytes, reuse }
+}
+
 /** The error of one trace among several, which names it. */
 function ofCandidate(error: unknown, index: number): unknown {
   if (!SurefootError.isInstance(error) || !['ERR_CONTEXT_OVERFLOW', 'ERR_NOT_FINITE'].includes(error.code)) return error
@@ -313,11 +436,10 @@ async function unlessAborted<T>(
 ): Promise<T> {
   if (!signal) return promise
   return new Promise<T>((resolve, reject) => {
-    const abort = (): void => {
-      reject(signal.reason)
+    const release = onAbort(signal, reason => {
+      reject(reason)
       promise.then(late, () => {})
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    })
+    promise.then(resolve, reject).finally(release)
   })
 }

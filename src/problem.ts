@@ -76,7 +76,7 @@ function checkSteps(steps: unknown): string[] {
     checkText(`steps[${index}]`, step)
     if (step.trim() === '') invalidArgument(`steps[${index}]`, 'is blank; leave it out', step)
   }
-  return steps
+  return [...steps]
 }
 
 function checkText(name: string, text: unknown): asserts text is string {

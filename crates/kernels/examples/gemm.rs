@@ -8,7 +8,8 @@
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use std::time::{Duration, Instant};
 
@@ -147,12 +148,13 @@ fn peak(isa: Isa, threads: &dyn Threads) -> f64 {
         Isa::Avx512 | Isa::Amx => 16,
     };
     let time = best(threads, &|_| {
-        // SAFETY: `Isa::choose` saw that the instruction set is available.
         match isa {
             Isa::Scalar => peaks::scalar(ROUNDS),
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Isa::choose` saw that the instruction set is available.
             Isa::Avx2 => unsafe { peaks::avx2(ROUNDS) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             Isa::Avx512 | Isa::Amx => unsafe { peaks::avx512(ROUNDS) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!(),
@@ -219,35 +221,70 @@ fn read(threads: &dyn Threads) -> f64 {
     1e-9 * (share * threads.count() * 8) as f64 / time
 }
 
-/// Threads that wait for work in a loop, as a pool that is in use does.
+/// Threads that wait for work in a loop, as those of a pool in use do. They end with the program.
 struct Pool {
     count: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Goes up with each run.
+    round: AtomicUsize,
+    tasks: AtomicUsize,
+    next: AtomicUsize,
+    /// How many threads have left the round.
+    left: AtomicUsize,
+    task: AtomicPtr<&'static (dyn Fn(usize) + Sync)>,
+}
+
+impl Shared {
+    fn work(&self, task: &(dyn Fn(usize) + Sync)) {
+        while let index = self.next.fetch_add(1, Ordering::Relaxed)
+            && index < self.tasks.load(Ordering::Relaxed)
+        {
+            task(index);
+        }
+    }
 }
 
 impl Pool {
     fn new(count: usize) -> Self {
-        Self { count }
+        let shared = Arc::new(Shared::default());
+        for _ in 1..count {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                for round in 1.. {
+                    while shared.round.load(Ordering::Acquire) != round {
+                        std::thread::yield_now();
+                    }
+                    // SAFETY: `run` set it before it began the round, and waits until all have left.
+                    shared.work(unsafe { *shared.task.load(Ordering::Relaxed) });
+                    shared.left.fetch_add(1, Ordering::Release);
+                }
+            });
+        }
+        Self { count, shared }
     }
 }
+
 impl Threads for Pool {
     fn count(&self) -> usize {
         self.count
     }
 
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= tasks {
-                    break;
-                }
-                task(index);
-            }
-        };
-        std::thread::scope(|scope| {
-            (1..self.count).for_each(|_| drop(scope.spawn(work)));
-            work();
-        });
+        let shared = &*self.shared;
+        shared.tasks.store(tasks, Ordering::Relaxed);
+        shared.next.store(0, Ordering::Relaxed);
+        shared.left.store(0, Ordering::Relaxed);
+        shared
+            .task
+            .store((&raw const task).cast_mut().cast(), Ordering::Relaxed);
+        shared.round.fetch_add(1, Ordering::Release);
+        shared.work(task);
+        while shared.left.load(Ordering::Acquire) < self.count - 1 {
+            std::thread::yield_now();
+        }
     }
 }

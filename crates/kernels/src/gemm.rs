@@ -274,7 +274,7 @@ fn by_panels(
     target: &Target<'_>,
 ) {
     /// Rows whose activations for one block fill part of the second cache.
-    const ROWS: usize = 120;
+    const ROWS: usize = 128;
     /// Sums of one task: a few hundred outputs for all its rows.
     const SUMS: usize = ROWS * 256;
     /// Multiplications that are worth a task of their own.

@@ -8,7 +8,7 @@ use surefoot_kernels::{Epilogue, Format, Isa, Packed, Precision, Serial, Threads
 /// The instruction sets of this machine; says which others are not tested.
 fn available() -> Vec<Isa> {
     for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
-        println!("NOT RUN: no {}", isa.name());
+        eprintln!("NOT RUN: no {}", isa.name());
     }
     Isa::available()
 }

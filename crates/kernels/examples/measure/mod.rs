@@ -55,12 +55,13 @@ pub(crate) fn peak(isa: Isa, threads: &dyn Threads) -> f64 {
         Isa::Avx512 | Isa::Amx => 16,
     };
     let time = best(threads, &|_| {
-        // SAFETY: `Isa::choose` saw that the instruction set is available.
         match isa {
             Isa::Scalar => peaks::scalar(ROUNDS),
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Isa::choose` saw that the instruction set is available.
             Isa::Avx2 => unsafe { peaks::avx2(ROUNDS) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             Isa::Avx512 | Isa::Amx => unsafe { peaks::avx512(ROUNDS) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!(),

@@ -118,7 +118,9 @@ fn shape() -> impl Strategy<Value = (Vec<f32>, Vec<f32>, usize, usize)> {
     (sizes, 1_u64..).prop_map(|((rows, inputs, outputs), seed)| {
         let mut state = seed;
         let mut number = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1 << 22) as f32 - 2.0
         };
         let x = (0..rows * inputs).map(|_| number()).collect();
