@@ -2,7 +2,7 @@
 
     pip install -r scripts/requirements-reference.txt
     python scripts/reference.py                           all of fixtures/ (reads ../shared/data too)
-    python scripts/reference.py --shape 0.5b --out DIR    a seeded checkpoint of the Qwen2.5-0.5B shape, for benches/
+    python scripts/reference.py --shape 0.5b --out DIR    a seeded checkpoint of Qwen2.5-0.5B's shape, for benches/
 
 The same versions on the same kind of CPU write the same bytes. No test runs this script.
 
