@@ -145,3 +145,26 @@ test('a reader that goes away ends the run quietly', async t => {
   t.is(await new Promise(resolve => child.on('close', resolve)), 0)
   t.is(errors, '')
 })
+
+test('SUREFOOT_ISA names the instruction set, and one that is unknown or not here is an error', t => {
+  const facts = (isa: string) => surefoot(['inspect', prm, '--json'], '', { SUREFOOT_ISA: isa })
+  t.is(JSON.parse(facts('scalar').stdout).isa, 'scalar')
+  const unknown = facts('sse9')
+  t.is(unknown.status, 1)
+  t.regex(unknown.stderr, /ERR_INVALID_ARGUMENT: SUREFOOT_ISA: "sse9" is none of scalar, avx2, avx512, amx/)
+  for (const isa of ['avx2', 'avx512', 'amx']) {
+    const { status, stdout, stderr } = facts(isa)
+    if (status === 0) t.is(JSON.parse(stdout).isa, isa)
+    else t.regex(stderr, new RegExp(`ERR_DEVICE_UNAVAILABLE: device ${isa} is not available here; available: scalar`))
+  }
+})
+
+test('precision and the memory of the cache are options', t => {
+  const inspected = surefoot(['score', '--prm', prm, '--json', '--precision', 'fast', '--cache-bytes', '10'], '')
+  t.regex(inspected.stderr, /ERR_INVALID_ARGUMENT: cacheBytes: 10 bytes/)
+  const input = jsonLines([{ problem: 'p', steps: ['a step', 'and one more '.repeat(40)] }])
+  const { stderr, lines, status } = surefoot(['score', '--prm', prm, '--json', '--cache-bytes', '20000'], input)
+  t.is(status, 1, stderr)
+  const { error } = JSON.parse(lines[0]!)
+  t.is(error.code, 'ERR_CACHE_BUDGET')
+})

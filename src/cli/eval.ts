@@ -19,6 +19,8 @@ export interface EvalOptions {
   /** true: the embedded model. */
   readonly prm?: string | true
   readonly device: Device
+  readonly precision?: 'exact' | 'fast'
+  readonly cacheBytes?: number
   readonly head?: string
   readonly profile?: string
   readonly separator?: string
@@ -62,10 +64,12 @@ export async function evaluateFile(options: EvalOptions, signal: AbortSignal): P
 
 async function loadPrm({ prm, ...options }: EvalOptions, signal: AbortSignal): Promise<PRM | null> {
   if (prm === undefined) return null
-  const { device, head, profile, separator } = options
+  const { device, precision, cacheBytes, head, profile, separator } = options
   return loadModel(
     {
       device,
+      ...(precision !== undefined && { precision }),
+      ...(cacheBytes !== undefined && { cacheBytes }),
       ...(prm !== true && { prm }),
       ...(head !== undefined && { head }),
       ...(profile !== undefined && { profile }),
@@ -75,10 +79,11 @@ async function loadPrm({ prm, ...options }: EvalOptions, signal: AbortSignal): P
   )
 }
 
-/** As the report and the configuration name it: with another head it is another model. */
-function nameOfPrm({ prm, head }: EvalOptions): string {
+/** As the report and the configuration name it: with another head or precision it is another model. */
+function nameOfPrm({ prm, head, precision }: EvalOptions): string {
   const name = typeof prm === 'string' ? prm : 'the embedded model'
-  return head === undefined ? name : `${name} with ${head}`
+  const whole = head === undefined ? name : `${name} with ${head}`
+  return precision === 'fast' ? `${whole}, fast` : whole
 }
 
 /** The folder that `--run` names, or runs/NAME. */

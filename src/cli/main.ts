@@ -139,6 +139,15 @@ function modelOptions(command: Command): Command {
 function deviceOptions(command: Command): Command {
   return command
     .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
+    .addOption(
+      new Option(
+        '--precision <precision>',
+        'fast: bf16 for keys and values, and for products where the processor has it',
+      )
+        .choices(['exact', 'fast'])
+        .default('exact'),
+    )
+    .option('--cache-bytes <n>', 'most bytes of keys and values', number)
     .addOption(headOption())
     .addOption(profileOption())
     .addOption(new Option('--separator <text>', 'text after every step (\\n for a line break)').argParser(unescaped))

@@ -7,6 +7,8 @@ import type { ProfileChoice } from '../profile.ts'
 export interface ModelOptions {
   readonly prm?: string
   readonly device: Device
+  readonly precision?: 'exact' | 'fast'
+  readonly cacheBytes?: number
   readonly head?: string
   /** A name, or a JSON object of changes. */
   readonly profile?: string
@@ -18,7 +20,8 @@ export interface ModelOptions {
 }
 
 /** Loads the model that the options name. */
-export function loadModel({ prm, device, head, profile, separator }: ModelOptions, signal: AbortSignal): Promise<PRM> {
+export function loadModel(options: ModelOptions, signal: AbortSignal): Promise<PRM> {
+  const { prm, device, precision, cacheBytes, head, profile, separator } = options
   const choice: ProfileChoice = {
     ...(profile === undefined ? {} : profileChoice(profile)),
     ...(separator === undefined ? {} : { separator }),
@@ -26,6 +29,8 @@ export function loadModel({ prm, device, head, profile, separator }: ModelOption
   const download = new DownloadLine()
   return PRM.load(prm, {
     device,
+    ...(precision === undefined ? {} : { precision }),
+    ...(cacheBytes === undefined ? {} : { cacheBytes }),
     ...(head === undefined ? {} : { head }),
     profile: choice,
     signal,

@@ -61,7 +61,7 @@ export function factsText(facts: ModelFacts): string {
     profile: facts.profile,
     parameters: facts.parameters.toLocaleString('en'),
     dtype: facts.dtype,
-    device: facts.device,
+    device: [facts.device, facts.isa, facts.precision].filter(Boolean).join(', '),
     context: `${facts.context} tokens`,
     semantics: facts.semantics,
     threshold: facts.threshold ?? 'none',
