@@ -144,7 +144,9 @@ mod tests {
     fn exp_all(x: &[f32], check: impl Fn(f32, f32, &str)) {
         // SAFETY: the instruction set is available.
         let f = |isa: Option<Isa>, x: &mut [f32]| match isa {
+            // SAFETY: only available instruction sets are asked for.
             Some(isa) => unsafe { dispatch!(isa, exps(x: &mut [f32])) },
+            // SAFETY: plain lanes need nothing.
             None => unsafe { exps::<Plain<16>>(x) },
         };
         all(x, f, check);
@@ -153,7 +155,9 @@ mod tests {
     fn silu_all(x: &[f32], check: impl Fn(f32, f32, &str)) {
         // SAFETY: the instruction set is available.
         let f = |isa: Option<Isa>, x: &mut [f32]| match isa {
+            // SAFETY: only available instruction sets are asked for.
             Some(isa) => unsafe { dispatch!(isa, silus(x: &mut [f32])) },
+            // SAFETY: plain lanes need nothing.
             None => unsafe { silus::<Plain<16>>(x) },
         };
         all(x, f, check);

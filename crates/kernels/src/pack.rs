@@ -119,44 +119,46 @@ impl Panels {
     /// Rows `first ..` of the weights; whole ones, and no more than there are.
     pub(crate) fn fill<S: Copy>(&mut self, first: usize, rows: &[S], f32: impl Fn(S) -> f32, bf16: impl Fn(S) -> u16) {
         let (width, inputs, count) = (self.kernel.width, self.inputs, self.count());
+        let shape = (width, inputs, count);
         match &mut self.values {
-            Values::F32(values) => scatter(values, (width, inputs, count), first, rows, f32, |lane| lane),
+            Values::F32(values) => scatter(values, shape, first, rows, f32, |place| place),
             // One load of 2N numbers gives two vectors: the even places and the odd ones.
-            Values::Bf16(values) => scatter(values, (width, inputs, count), first, rows, bf16, |lane| {
-                lane % (width / 2) * 2 + lane / (width / 2)
+            Values::Bf16(values) => scatter(values, shape, first, rows, bf16, |place| {
+                place / 2 + place % 2 * width / 2
             }),
         }
     }
 }
 
-/// Writes rows into panels. `place` says where in a panel's row an output lies.
+/// Writes rows into panels. `lane` says which of a panel's outputs lies at a place in its rows.
 fn scatter<S: Copy, T>(
     values: &mut [T],
     (width, inputs, count): (usize, usize, usize),
     first: usize,
     rows: &[S],
     convert: impl Fn(S) -> T,
-    place: impl Fn(usize) -> usize,
+    lane: impl Fn(usize) -> usize,
 ) {
-    // So few inputs at a time that the lines written stay in the cache until all their outputs are there.
-    const STRIP: usize = 32;
-    if inputs == 0 {
-        return;
-    }
-    let end = first + rows.len() / inputs;
+    let end = first + rows.len().checked_div(inputs).unwrap_or(0);
     for panel in first / width..end.div_ceil(width) {
-        let outputs = first.max(panel * width)..end.min((panel + 1) * width);
+        let whole = first <= panel * width && (panel + 1) * width <= end;
         for index in 0..blocks(inputs) {
             let block = block(inputs, index);
             let begin = (block.start * count + block.len() * panel) * width;
             let values = &mut values[begin..begin + block.len() * width];
-            for (strip, values) in values.chunks_mut(STRIP * width).enumerate() {
-                for output in outputs.clone() {
-                    let from = (output - first) * inputs + block.start + strip * STRIP;
-                    let from = &rows[from..from + values.len() / width];
-                    let place = place(output - panel * width);
-                    for (values, &weight) in values.chunks_exact_mut(width).zip(from) {
-                        values[place] = convert(weight);
+            let row = |place: usize| {
+                let output = panel * width + lane(place);
+                let at = output.checked_sub(first).filter(|_| output < end)? * inputs;
+                Some(&rows[at + block.start..at + block.end])
+            };
+            match width {
+                16 if whole => interleave::<_, _, 16>(|place| row(place).unwrap_or(&[]), values, &convert),
+                32 if whole => interleave::<_, _, 32>(|place| row(place).unwrap_or(&[]), values, &convert),
+                _ => {
+                    for (place, row) in (0..width).filter_map(|place| Some((place, row(place)?))) {
+                        for (values, &weight) in values.chunks_exact_mut(width).zip(row) {
+                            values[place] = convert(weight);
+                        }
                     }
                 }
             }
@@ -196,7 +198,7 @@ fn pack_block(x: &[f32], inputs: usize, rows: Range<usize>, height: usize, block
         macro_rules! heights {
             ($($height:literal)*) => {
                 match height {
-                    $($height => interleave::<$height>(std::array::from_fn(row), to),)*
+                    $($height => interleave::<_, _, $height>(row, to, |x| x),)*
                     _ => unreachable!("a tile is at most 12 rows high"),
                 }
             };
@@ -206,10 +208,15 @@ fn pack_block(x: &[f32], inputs: usize, rows: Range<usize>, height: usize, block
     }
 }
 
-fn interleave<const R: usize>(rows: [&[f32]; R], to: &mut [f32]) {
+/// For each number of a row that of all R rows.
+fn interleave<'a, S: Copy + 'a, T, const R: usize>(
+    row: impl Fn(usize) -> &'a [S],
+    to: &mut [T],
+    convert: impl Fn(S) -> T,
+) {
     let to = to.as_chunks_mut::<R>().0;
-    let rows = rows.map(|row| &row[..to.len()]);
+    let rows: [&[S]; R] = std::array::from_fn(|i| &row(i)[..to.len()]);
     for (k, to) in to.iter_mut().enumerate() {
-        *to = std::array::from_fn(|i| rows[i][k]);
+        *to = std::array::from_fn(|i| convert(rows[i][k]));
     }
 }

@@ -16,6 +16,7 @@ fn tiles() -> bool {
     available
 }
 
+#[derive(Debug)]
 struct Case {
     rows: usize,
     inputs: usize,
@@ -97,7 +98,7 @@ proptest! {
             return Ok(());
         }
         for (precision, bound) in [(Precision::Exact, 1e-5), (Precision::Fast, 1.0 / 256.0 + 1e-5)] {
-            let [y, _] = case.run(Isa::Amx, precision, &Crew(2), 0..case.rows);
+            let [y, _] = case.run(Isa::Amx, precision, &Crew::new(2), 0..case.rows);
             for (i, &y) in y.iter().enumerate() {
                 let (sum, size) = case.exact(i / case.outputs, i % case.outputs);
                 prop_assert!((f64::from(y) - sum).abs() <= bound * size, "{y} for {sum}, {precision:?}");
@@ -114,9 +115,9 @@ proptest! {
         let cut = (cut * case.rows as f64) as usize;
         for precision in [Precision::Exact, Precision::Fast] {
             let whole = bits(case.run(Isa::Amx, precision, &Serial, 0..case.rows));
-            prop_assert_eq!(&bits(case.run(Isa::Amx, precision, &Crew(3), 0..case.rows)), &whole);
+            prop_assert_eq!(&bits(case.run(Isa::Amx, precision, &Crew::new(3), 0..case.rows)), &whole);
             for rows in [0..cut, cut..case.rows, cut..cut + 1] {
-                let part = bits(case.run(Isa::Amx, precision, &Crew(2), rows.clone()));
+                let part = bits(case.run(Isa::Amx, precision, &Crew::new(2), rows.clone()));
                 for (part, whole) in part.iter().zip(&whole) {
                     prop_assert_eq!(part, &whole[rows.start * case.outputs..rows.end * case.outputs]);
                 }

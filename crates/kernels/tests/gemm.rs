@@ -1,5 +1,6 @@
 //! Matrix products against f64, and bit against bit.
 
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
@@ -7,9 +8,12 @@ use surefoot_kernels::{Epilogue, Format, Isa, Packed, Precision, Serial, Threads
 
 /// The instruction sets of this machine; says which others are not tested.
 fn available() -> Vec<Isa> {
-    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
-        eprintln!("NOT RUN: no {}", isa.name());
-    }
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+            eprintln!("NOT RUN: no {}", isa.name());
+        }
+    });
     Isa::available()
 }
 

@@ -341,10 +341,10 @@ impl Rows<'_> {
             )),
             Lies::Stored(checkpoint, name) => {
                 let shape = [self.outputs, self.inputs];
-                if !self.widened {
-                    if let Some(bits) = checkpoint.bf16_rows(name, shape, rows.clone())? {
-                        return Ok(Numbers::Bf16(bits));
-                    }
+                if !self.widened
+                    && let Some(bits) = checkpoint.bf16_rows(name, shape, rows.clone())?
+                {
+                    return Ok(Numbers::Bf16(bits));
                 }
                 let rows: Vec<usize> = rows.collect();
                 Ok(Numbers::F32(checkpoint.read_rows(name, &shape, &rows)?))

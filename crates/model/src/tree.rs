@@ -229,7 +229,7 @@ impl Tree {
         if !node.pages.is_empty() {
             node.pages.drain(..before / PAGE - first_page);
         }
-        let shared = node.pages.first().copied().filter(|_| before % PAGE > 0);
+        let shared = node.pages.first().copied().filter(|_| !before.is_multiple_of(PAGE));
         if let Some(page) = shared {
             self.pages.holders[page as usize] += 1;
         }
@@ -251,7 +251,7 @@ impl Tree {
     /// How many pages the rows from the end of a node up to a position need.
     pub(crate) fn pages_needed(&self, id: NodeId, upto: usize) -> usize {
         let end = self.at(id).end();
-        let goes_on_in_place = end % PAGE > 0 && self.tail_taken(id) == end % PAGE;
+        let goes_on_in_place = !end.is_multiple_of(PAGE) && self.tail_taken(id) == end % PAGE;
         upto.div_ceil(PAGE) - end / PAGE - usize::from(goes_on_in_place && upto > end)
     }
 
@@ -267,7 +267,7 @@ impl Tree {
         let id = path[path.len() - 1];
         let (parent, start, end) = (self.at(id).parent, self.at(id).start, self.at(id).end());
         let mut pages = Vec::new();
-        if start % PAGE > 0 {
+        if !start.is_multiple_of(PAGE) {
             let in_place = self.tail_taken(parent) == start % PAGE;
             let tail = self.page_table(&path[..path.len() - 1])[start / PAGE];
             if in_place {
@@ -360,10 +360,11 @@ impl Tree {
     fn drop_pages(&mut self, id: NodeId) {
         let (parent, start) = (self.at(id).parent, self.at(id).start);
         let pages = std::mem::take(&mut self.at_mut(id).pages);
-        if let Some(&first) = pages.first() {
-            if start % PAGE > 0 && self.at(parent).pages.last() == Some(&first) {
-                self.pages.taken[first as usize] = start % PAGE;
-            }
+        if let Some(&first) = pages.first()
+            && !start.is_multiple_of(PAGE)
+            && self.at(parent).pages.last() == Some(&first)
+        {
+            self.pages.taken[first as usize] = start % PAGE;
         }
         for page in pages {
             self.pages.drop(page);
