@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p surefoot-kernels --example attention [-- [isa]]`
 //!
-//! Each number is the median of runs of at least 20 ms. "peak" is the share of what the same threads reach in fused
+//! Each number is the best of many runs of a few milliseconds. "peak" is the share of what the same threads reach in fused
 //! products from registers; only products that a row needs are counted. "read" is the share of reading 256 MiB.
 #![allow(clippy::print_stdout)]
 
@@ -10,7 +10,7 @@ mod measure;
 
 use std::hint::black_box;
 
-use measure::{Pool, median, noise, peak, read};
+use measure::{Pool, noise, peak, read, seconds};
 use surefoot_kernels::{Format, Isa, PAGE, PageShape, Pages, Serial, Span, Threads, Write, attend, rms_norm, rope};
 
 struct Shape {
@@ -72,7 +72,7 @@ const CASES: [Case; 5] = [
 
 fn main() {
     let isa = Isa::choose(std::env::args().nth(1).as_deref()).unwrap_or_else(|error| panic!("{error}"));
-    let pair = Pool(2);
+    let pair = Pool::new(2);
     let all: [&dyn Threads; 2] = [&Serial, &pair];
     let (peaks, reads) = (all.map(|threads| peak(isa, threads)), all.map(read));
     println!(
@@ -174,7 +174,7 @@ fn speed(isa: Isa, threads: &dyn Threads, format: Format, shape: &Shape, case: &
     let spans: Vec<Span<'_>> = tables.iter().map(Vec::as_slice).enumerate().map(span).collect();
     let q = noise(case.spans * case.rows * shape.heads * shape.dim, 3);
     let mut y = vec![0.0; q.len()];
-    let time = median(|| {
+    let time = seconds(|| {
         attend(
             isa,
             threads,
@@ -200,7 +200,7 @@ fn norms(isa: Isa, threads: &dyn Threads, shape: &Shape) -> f64 {
     let width = shape.heads * shape.dim;
     let (x, weight) = (noise(ROWS * width, 1), noise(width, 2));
     let mut y = vec![0.0; x.len()];
-    let time = median(|| rms_norm(isa, threads, &x, &weight, 1e-6, black_box(&mut y)));
+    let time = seconds(|| rms_norm(isa, threads, &x, &weight, 1e-6, black_box(&mut y)));
     8e-9 * x.len() as f64 / time
 }
 
@@ -212,7 +212,7 @@ fn ropes(isa: Isa, threads: &dyn Threads, shape: &Shape) -> f64 {
         vec![1.0; ROWS * shape.dim / 2],
         vec![0.0; ROWS * shape.dim / 2],
     );
-    let time = median(|| rope(isa, threads, black_box(&mut x), width, &cos, &sin));
+    let time = seconds(|| rope(isa, threads, black_box(&mut x), width, &cos, &sin));
     8e-9 * (x.len() + cos.len()) as f64 / time
 }
 
@@ -244,6 +244,6 @@ fn writes(isa: Isa, threads: &dyn Threads, shape: &Shape, format: Format, bytes:
         .map(writes)
         .collect();
     let k = noise(ROWS * shape.key_heads * shape.dim, 1);
-    let time = median(|| pages.write(isa, threads, 0, &k, &k, black_box(&writes)));
+    let time = seconds(|| pages.write(isa, threads, 0, &k, &k, black_box(&writes)));
     2e-9 * (k.len() * (4 + bytes)) as f64 / time
 }

@@ -1,7 +1,8 @@
 //! What the examples measure with.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use surefoot_kernels::{Isa, Threads};
@@ -20,7 +21,7 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<f32> {
 
 /// Seconds that one call takes: the best of runs of a few milliseconds over half a second, so that what others do on
 /// the machine counts little.
-pub(crate) fn median(mut call: impl FnMut()) -> f64 {
+pub(crate) fn seconds(mut call: impl FnMut()) -> f64 {
     let mut run = |calls: u32| {
         let start = Instant::now();
         (0..calls).for_each(|_| call());
@@ -128,28 +129,70 @@ pub(crate) fn read(threads: &dyn Threads) -> f64 {
     1e-9 * (share * threads.count() * 8) as f64 / time
 }
 
-/// As many threads as it says, started anew for each call.
-pub(crate) struct Pool(pub(crate) usize);
+/// Threads that wait for work in a loop, as those of a pool in use do. They end with the program.
+pub(crate) struct Pool {
+    count: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Goes up with each run.
+    round: AtomicUsize,
+    tasks: AtomicUsize,
+    next: AtomicUsize,
+    /// How many threads have left the round.
+    left: AtomicUsize,
+    task: AtomicPtr<&'static (dyn Fn(usize) + Sync)>,
+}
+
+impl Shared {
+    fn work(&self, task: &(dyn Fn(usize) + Sync)) {
+        while let index = self.next.fetch_add(1, Ordering::Relaxed)
+            && index < self.tasks.load(Ordering::Relaxed)
+        {
+            task(index);
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(count: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        for _ in 1..count {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                for round in 1.. {
+                    while shared.round.load(Ordering::Acquire) != round {
+                        std::thread::yield_now();
+                    }
+                    // SAFETY: `run` set it before it began the round, and waits until all have left.
+                    shared.work(unsafe { *shared.task.load(Ordering::Relaxed) });
+                    shared.left.fetch_add(1, Ordering::Release);
+                }
+            });
+        }
+        Self { count, shared }
+    }
+}
 
 impl Threads for Pool {
     fn count(&self) -> usize {
-        self.0
+        self.count
     }
 
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= tasks {
-                    break;
-                }
-                task(index);
-            }
-        };
-        std::thread::scope(|scope| {
-            (1..self.0).for_each(|_| drop(scope.spawn(work)));
-            work();
-        });
+        let shared = &*self.shared;
+        shared.tasks.store(tasks, Ordering::Relaxed);
+        shared.next.store(0, Ordering::Relaxed);
+        shared.left.store(0, Ordering::Relaxed);
+        shared
+            .task
+            .store((&raw const task).cast_mut().cast(), Ordering::Relaxed);
+        shared.round.fetch_add(1, Ordering::Release);
+        shared.work(task);
+        while shared.left.load(Ordering::Acquire) < self.count - 1 {
+            std::thread::yield_now();
+        }
     }
 }
