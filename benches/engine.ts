@@ -12,6 +12,7 @@
  *   --rounds N       of each measure          --texts N       distinct texts in a round
  *   --depths A,B     of the searches          --smollm2 DIR   as benches/smollm2_gguf.py leaves it
  *   --profile FILE   seconds of operations    --json FILE     everything that was measured
+ *   --kinds A,B      of throughput: distinct, candidates
  */
 import { writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -46,6 +47,7 @@ const { values, positionals } = parseArgs({
     shapes: { type: 'string' },
     rounds: { type: 'string' },
     texts: { type: 'string', default: '24' },
+    kinds: { type: 'string', default: 'distinct,candidates' },
     depths: { type: 'string', default: '10,40' },
     smollm2: { type: 'string' },
     profile: { type: 'string' },
@@ -66,6 +68,7 @@ for (const name of chosen as Measure[]) {
     shapes: values.shapes?.split(',') ?? shapes,
     rounds: values.rounds === undefined ? undefined : Number(values.rounds),
     texts: Number(values.texts),
+    kinds: values.kinds.split(','),
     depths: values.depths.split(',').map(Number),
     smollm2: values.smollm2,
     profile: values.profile,

@@ -16,6 +16,8 @@ export interface Setting {
   /** Undefined: as many as the measure takes by itself. */
   readonly rounds: number | undefined
   readonly texts: number
+  /** Of `distinct` and `candidates`. */
+  readonly kinds: readonly string[]
   readonly depths: readonly number[]
   /** A folder that scripts/gguf/smollm2.sh and benches/smollm2_gguf.py filled. */
   readonly smollm2: string | undefined

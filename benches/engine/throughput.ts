@@ -66,7 +66,7 @@ async function ofShape(setting: Setting, shape: string): Promise<Throughput> {
       ['distinct', distinct, texts.ragged(setting.texts)],
       ['candidates', candidates, texts.candidates(16, 200, 10, 30)],
     ] as const
-    for (const [kind, list, traces] of kinds) {
+    for (const [kind, list, traces] of kinds.filter(([kind]) => setting.kinds.includes(kind))) {
       const before = prm.counters.computed
       const { speeds, gap: apart } = await round(sides, traces, at % 2 === 0)
       computed[kind] += (prm.counters.computed - before) / tokensOf(traces) / rounds
@@ -134,9 +134,15 @@ function report(results: readonly Throughput[]): void {
       return [shape, what, speed('surefoot'), speed(way), way, spread(ratios, 2), `${(share * 100).toFixed(0)} %`]
     }
     return [
-      line('distinct texts, its best way', distinct, computed.distinct, () => true),
-      line('distinct texts, batch 16 padded', distinct, computed.distinct, way => way.startsWith('padded')),
-      line('16 candidates, its best way', candidates, computed.candidates, () => true),
+      ...(distinct.length > 0
+        ? [
+            line('distinct texts, its best way', distinct, computed.distinct, () => true),
+            line('distinct texts, batch 16 padded', distinct, computed.distinct, way => way.startsWith('padded')),
+          ]
+        : []),
+      ...(candidates.length > 0
+        ? [line('16 candidates, its best way', candidates, computed.candidates, () => true)]
+        : []),
     ]
   })
   table(['shape', 'texts', 'surefoot tokens/s', 'transformers', 'its way', 'ratio', 'computed'], rows)
