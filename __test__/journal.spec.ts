@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -170,6 +179,18 @@ test('Of many who take an orphaned lock at once, one gets it.', async t => {
     const folders = outcomes.flatMap(outcome => (outcome.status === 'fulfilled' ? [outcome.value] : []))
     t.is(folders.length, 1)
     await folders[0]!.close()
+    t.deepEqual(readdirSync(path).toSorted(), ['config.json', 'problems.jsonl'])
+  })
+})
+
+test('A takeover that was interrupted does not hold a lock for ever.', async t => {
+  await withFolder(async path => {
+    await (await begin(path)).close()
+    const { pid } = spawnSync(process.execPath, ['-e', ''])
+    writeFileSync(join(path, 'lock'), JSON.stringify({ pid, host: hostname(), started: '1' }))
+    writeFileSync(join(path, 'lock.discard'), '')
+    utimesSync(join(path, 'lock.discard'), 0, 0)
+    await t.notThrowsAsync(async () => (await begin(path, { resume: true })).close())
     t.deepEqual(readdirSync(path).toSorted(), ['config.json', 'problems.jsonl'])
   })
 })

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { open, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 
 /** The process that a lock file names. */
 export interface Owner {
@@ -27,21 +27,34 @@ export function isAlive({ pid, host, started }: Owner): boolean {
   return started === null || now === null || started === now
 }
 
+/** Milliseconds after which whoever was about to discard a lock is taken to have died over it. */
+const patience = 10_000
+
 /**
- * Removes the lock that a dead process left. Whoever took it over meanwhile gets theirs back.
+ * Removes the lock that a dead process left, unless another does so already; then it comes back after a moment. Only one
+ * at a time may: between a look at the lock and its removal nobody else can have removed it and a third taken it.
  *
- * @param isDeads whether the lock, moved to this path, is still the dead one's
+ * @param isDeads whether the lock is still the dead one's
  */
-export async function discardLock(path: string, isDeads: (aside: string) => Promise<boolean>): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
+export async function discardLock(path: string, isDeads: () => Promise<boolean>): Promise<void> {
+  const guard = `${path}.discard`
   try {
-    await rename(path, aside)
+    await (await open(guard, 'wx')).close()
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const since = await stat(guard).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Date.now(),
+    )
+    if (Date.now() - since > patience) await rm(guard, { force: true })
+    await setTimeout(5)
+    return
   }
-  if (await isDeads(aside)) await rm(aside, { force: true })
-  else await rename(aside, path)
+  try {
+    if (await isDeads()) await rm(path, { force: true })
+  } finally {
+    await rm(guard, { force: true })
+  }
 }
 
 /** Field 22 of /proc/PID/stat, which Linux has. */

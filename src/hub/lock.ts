@@ -44,7 +44,7 @@ export async function withLock<T>(
     if (seen?.text !== last?.text || seen?.modified !== last?.modified) since = performance.now()
     last = seen
     if (seen && (isDead(seen.text) || performance.now() - since > patience))
-      await discardLock(path, async aside => (await look(aside))?.text === seen.text)
+      await discardLock(path, async () => (await look(path))?.text === seen.text)
     else {
       await options.onWait?.()
       await pause(poll, options.signal)

@@ -27,8 +27,7 @@ export class Lock {
       while (!(await linked(mine, path))) {
         const other = await readOwner(path)
         if (other && isAlive(other)) throw inUse(folder, path, other)
-        if (other)
-          await discardLock(path, async aside => JSON.stringify(await readOwner(aside)) === JSON.stringify(other))
+        if (other) await discardLock(path, async () => JSON.stringify(await readOwner(path)) === JSON.stringify(other))
       }
       return new Lock(path)
     } finally {
