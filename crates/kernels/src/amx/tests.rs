@@ -130,7 +130,11 @@ fn shape() -> impl Strategy<Value = (Vec<f32>, Vec<f32>, usize, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(24), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.min(24),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn products_are_as_near_as_their_parts_allow((x, w, outputs, inputs) in shape()) {
