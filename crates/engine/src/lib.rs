@@ -17,8 +17,10 @@ use surefoot_model::{Error, Prm, Result, Trace};
 
 /// How long one step should take, where the weights allow.
 const STEP: Duration = Duration::from_millis(100);
-/// Fewest rows of a full step: below, reading the weights costs more than computing with them.
-const FEWEST_ROWS: usize = 64;
+/// Fewest rows of a full step: below, reading the weights and setting out costs more than it should.
+const FEWEST_ROWS: usize = 128;
+/// Fewest rows of a caller's share of a step.
+const FEWEST_OF_A_CALLER: usize = 32;
 /// Rows of a first step, before a rate is measured.
 const FIRST_ROWS: usize = 128;
 /// Most rows of one step: bounds the memory of the activations.
@@ -239,7 +241,7 @@ impl Engine {
         let mut pass = model.prm.iteration();
         let mut turns = self.turns(model);
         let rows = model.rows_per_step();
-        let share = (rows / turns.len().max(1)).max(FEWEST_ROWS);
+        let share = (rows / turns.len().max(1)).max(FEWEST_OF_A_CALLER);
         let (mut tokens, mut goes_on) = (0, true);
         while goes_on {
             goes_on = false;

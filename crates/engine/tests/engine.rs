@@ -195,7 +195,7 @@ fn callers_take_turns() {
         caller: 1,
         ..job(&model, &["one pear"])
     });
-    // A clock on which every step of 64 rows takes a second: steps stay as small as they can be.
+    // A clock on which every step takes a second: steps stay as small as they can be.
     let clock = AtomicU64::new(0);
     let slow = || Duration::from_secs(clock.fetch_add(1, Ordering::Relaxed));
     let mut events = vec![];

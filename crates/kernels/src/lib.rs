@@ -6,6 +6,7 @@
 
 mod amx;
 mod attention;
+mod crew;
 mod gemm;
 mod isa;
 mod lanes;
@@ -21,6 +22,7 @@ mod threads;
 mod tile;
 
 pub use attention::{Span, attend};
+pub use crew::Crew;
 pub use gemm::{Epilogue, Format, Packed, Precision, Workspace, gated, linear};
 pub use isa::{Isa, IsaError};
 pub use norm::rms_norm;

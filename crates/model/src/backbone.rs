@@ -70,6 +70,16 @@ impl<B: Backend> Backbone<B> {
         pages: &mut B::Pages,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
+        backend.together(|| self.pass(backend, batch, pages, cancelled))
+    }
+
+    fn pass(
+        &self,
+        backend: &B,
+        batch: &Batch,
+        pages: &mut B::Pages,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<B::Tensor> {
         let [cos, sin] = self.angles(backend, &batch.positions)?;
         let mut x = backend.embed(&self.embed_tokens, &batch.ids)?;
         for (index, layer) in self.layers.iter().enumerate() {

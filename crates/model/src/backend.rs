@@ -19,6 +19,11 @@ pub trait Backend: Send + Sync + Sized {
     /// Keys and values of all layers, in pages of [`PAGE`](crate::batch::PAGE) tokens.
     type Pages: Send;
 
+    /// Runs a pass: what its operations need for as long as it takes is made ready before and given back after.
+    fn together<T>(&self, work: impl FnOnce() -> T) -> T {
+        work()
+    }
+
     fn matrix(&self, rows: &Rows<'_>) -> Result<Self::Matrix>;
 
     fn table(&self, rows: &Rows<'_>) -> Result<Self::Table>;

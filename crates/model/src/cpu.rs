@@ -3,9 +3,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rayon::prelude::*;
 use surefoot_kernels as kernels;
-use surefoot_kernels::{Format, Isa, IsaError, Packed, Pages, Precision, Threads, Workspace};
+use surefoot_kernels::{Crew, Format, Isa, IsaError, Packed, Pages, Precision, Workspace};
 
 use crate::backend::{Backend, Epilogue, Heads, PageShape};
 use crate::batch::{Batch, Change};
@@ -18,6 +17,7 @@ const CHUNK: usize = 1 << 20;
 pub struct Cpu {
     isa: Isa,
     precision: Precision,
+    crew: Crew,
     workspace: Mutex<Workspace>,
     spares: Arc<Spares>,
 }
@@ -42,6 +42,7 @@ impl Cpu {
         Ok(Self {
             isa,
             precision,
+            crew: Crew::default(),
             workspace: Mutex::default(),
             spares: Arc::default(),
         })
@@ -130,20 +131,12 @@ pub struct Table {
     columns: usize,
 }
 
-/// The threads of the rayon pool that the caller runs in.
-struct Pool;
+/// Sends the crew home, also after a panic.
+struct Dismiss<'a>(&'a Crew);
 
-impl Threads for Pool {
-    fn count(&self) -> usize {
-        rayon::current_num_threads()
-    }
-
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        match tasks {
-            0 => {}
-            1 => task(0),
-            _ => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
-        }
+impl Drop for Dismiss<'_> {
+    fn drop(&mut self) {
+        self.0.dismiss();
     }
 }
 
@@ -161,6 +154,19 @@ impl Backend for Cpu {
     type Table = Table;
     type Vector = Vec<f32>;
     type Pages = Pages;
+
+    /// The other threads of the rayon pool that the caller runs in help until `work` is done.
+    fn together<T>(&self, work: impl FnOnce() -> T) -> T {
+        let threads = rayon::current_num_threads();
+        self.crew.gather(threads);
+        rayon::in_place_scope(|scope| {
+            let _dismiss = Dismiss(&self.crew);
+            for _ in 1..threads {
+                scope.spawn(|_| self.crew.help());
+            }
+            work()
+        })
+    }
 
     fn matrix(&self, rows: &Rows<'_>) -> Result<Packed> {
         let format = if rows.is_bf16()? { Format::Bf16 } else { Format::F32 };
@@ -232,7 +238,7 @@ impl Backend for Cpu {
 
     fn norm(&self, x: &Activations, weight: &Vec<f32>, eps: f64) -> Result<Activations> {
         let mut y = self.activations(x.rows(), x.columns);
-        kernels::rms_norm(self.isa, &Pool, &x.values, weight, eps as f32, &mut y.values);
+        kernels::rms_norm(self.isa, &self.crew, &x.values, weight, eps as f32, &mut y.values);
         Ok(y)
     }
 
@@ -254,7 +260,7 @@ impl Backend for Cpu {
             Epilogue::Relu => kernels::Epilogue::Relu,
         };
         kernels::linear(
-            &Pool,
+            &self.crew,
             &mut self.workspace(),
             &x.values,
             weight,
@@ -273,7 +279,7 @@ impl Backend for Cpu {
     ) -> Result<Activations> {
         let mut y = self.activations(x.rows(), gate.outputs());
         kernels::gated(
-            &Pool,
+            &self.crew,
             &mut self.workspace(),
             &x.values,
             gate,
@@ -287,7 +293,7 @@ impl Backend for Cpu {
 
     fn rope(&self, mut x: Activations, cos: &Activations, sin: &Activations) -> Result<Activations> {
         let columns = x.columns;
-        kernels::rope(self.isa, &Pool, &mut x.values, columns, &cos.values, &sin.values);
+        kernels::rope(self.isa, &self.crew, &mut x.values, columns, &cos.values, &sin.values);
         Ok(x)
     }
 
@@ -319,7 +325,7 @@ impl Backend for Cpu {
         pages: &mut Pages,
     ) -> Result<Activations> {
         let mut y = self.activations(q.rows(), q.columns);
-        pages.write(self.isa, &Pool, layer, &k.values, &v.values, &batch.writes);
+        pages.write(self.isa, &self.crew, layer, &k.values, &v.values, &batch.writes);
         let spans: Vec<_> = batch
             .spans
             .iter()
@@ -331,7 +337,7 @@ impl Backend for Cpu {
             .collect();
         kernels::attend(
             self.isa,
-            &Pool,
+            &self.crew,
             &q.values,
             heads.query,
             pages,

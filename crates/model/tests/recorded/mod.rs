@@ -58,6 +58,9 @@ impl Backend for Recorded {
     type Vector = Vector;
     type Pages = Pages;
 
+    fn together<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.inner.together(work)
+    }
     fn matrix(&self, rows: &Rows<'_>) -> Result<Matrix> {
         self.inner.matrix(rows)
     }
