@@ -9,7 +9,7 @@ use surefoot_model::choose::ProfileChoice;
 use surefoot_model::compute::Compute;
 use surefoot_model::{Prm, Result, Source};
 
-use crate::Model;
+use crate::{Model, pool};
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
@@ -32,7 +32,7 @@ pub fn load(source: &Source, compute: &Compute, choice: &ProfileChoice) -> Resul
     if let Some(model) = shared.upgrade() {
         return Ok(model);
     }
-    let model = Arc::new(Model::new(Prm::load(source, compute, choice)?));
+    let model = Arc::new(Model::new(pool::run(|| Prm::load(source, compute, choice))??));
     *shared = Arc::downgrade(&model);
     Ok(model)
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use crate::backend::{Backend, Epilogue, Heads, Linear, PageShape, linear, pair, vector};
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
@@ -37,7 +39,8 @@ struct Layer<B: Backend> {
 impl<B: Backend> Backbone<B> {
     pub fn load(backend: &B, checkpoint: &Checkpoint, config: &Config) -> Result<Self> {
         let hidden = config.hidden_size;
-        let layers = (0..config.layers).map(|index| Layer::load(backend, checkpoint, config, index));
+        let layers = (0..config.layers).into_par_iter();
+        let layers = layers.map(|index| Layer::load(backend, checkpoint, config, index));
         let (frequencies, attention_factor) = config.rope.frequencies(config.head_dim);
         let embeddings = checkpoint.matrix("model.embed_tokens.weight", config.vocab_size, hidden)?;
         Ok(Self {
