@@ -184,7 +184,11 @@ impl Engine {
     pub fn cancel(&self, id: JobId) {
         let mut state = self.lock();
         for caller in &mut state.callers {
-            caller.jobs.retain(|entry| entry.id != id);
+            // Whoever cancels many does so from the oldest on: each is found, and taken out, at the front.
+            if let Some(at) = caller.jobs.iter().position(|entry| entry.id == id) {
+                caller.jobs.remove(at);
+                break;
+            }
         }
         state.callers.retain(|caller| !caller.jobs.is_empty());
         if let Some((_, cancelled)) = state.running.iter().find(|(running, _)| *running == id) {

@@ -42,6 +42,12 @@ fn still() -> Duration {
     Duration::ZERO
 }
 
+/// Every step takes a second: steps stay as small as they can be.
+fn slow() -> impl Fn() -> Duration + Sync {
+    let clock = AtomicU64::new(0);
+    move || Duration::from_secs(clock.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Steps until nothing waits.
 fn drain(engine: &Engine) -> Vec<Event> {
     let mut events = Vec::new();
@@ -195,9 +201,7 @@ fn callers_take_turns() {
         caller: 1,
         ..job(&model, &["one pear"])
     });
-    // A clock on which every step takes a second: steps stay as small as they can be.
-    let clock = AtomicU64::new(0);
-    let slow = || Duration::from_secs(clock.fetch_add(1, Ordering::Relaxed));
+    let slow = slow();
     let mut events = vec![];
     let mut steps = 0;
     while !ids(&events).contains(&one) {
@@ -215,8 +219,7 @@ fn a_trace_longer_than_a_step_is_scored_in_pieces_and_the_same() {
         .collect();
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     let engine = Engine::default();
-    let clock = AtomicU64::new(0);
-    let slow = || Duration::from_secs(clock.fetch_add(1, Ordering::Relaxed));
+    let slow = slow();
     engine.submit(job(&model, &steps));
     let mut rounds = 0;
     let mut events = vec![];

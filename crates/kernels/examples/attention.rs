@@ -10,7 +10,7 @@ mod measure;
 
 use std::hint::black_box;
 
-use measure::{Pool, noise, peak, read, seconds};
+use measure::{crew, noise, peak, read, seconds};
 use surefoot_kernels::{Format, Isa, PAGE, PageShape, Pages, Serial, Span, Threads, Write, attend, rms_norm, rope};
 
 struct Shape {
@@ -72,8 +72,8 @@ const CASES: [Case; 5] = [
 
 fn main() {
     let isa = Isa::choose(std::env::args().nth(1).as_deref()).unwrap_or_else(|error| panic!("{error}"));
-    let pair = Pool::new(2);
-    let all: [&dyn Threads; 2] = [&Serial, &pair];
+    let pair = crew(2);
+    let all: [&dyn Threads; 2] = [&Serial, pair];
     let (peaks, reads) = (all.map(|threads| peak(isa, threads)), all.map(read));
     println!(
         "{}: peak {:.0} GFLOP/s on 1 thread, {:.0} on 2; read {:.1} GB/s, {:.1}",

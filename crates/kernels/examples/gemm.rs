@@ -12,7 +12,7 @@ use std::hint::black_box;
 use surefoot_kernels::{Epilogue, Format, Isa, Packed, Precision, Serial, Threads, Workspace, linear};
 
 mod measure;
-use measure::{Pool, noise, peak, read, seconds};
+use measure::{crew, noise, peak, read, seconds};
 
 const SHAPES: &str = "896x896,896x128,896x4864,4864x896,1536x8960,8960x1536,3584x18944";
 const ROWS: &str = "1,2,4,8,16,32,64,128,256,512";
@@ -29,8 +29,8 @@ fn main() {
         .collect();
     let rows: Vec<usize> = argument(2, ROWS).split(',').map(number).collect();
 
-    let pair = Pool::new(2);
-    let all: [&dyn Threads; 2] = [&Serial, &pair];
+    let pair = crew(2);
+    let all: [&dyn Threads; 2] = [&Serial, pair];
     let peaks = all.map(|threads| peak(isa, threads));
     let reads = all.map(read);
     println!(

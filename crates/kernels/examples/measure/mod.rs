@@ -1,11 +1,9 @@
 //! What the examples measure with.
 
 use std::hint::black_box;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use surefoot_kernels::{Isa, Threads};
+use surefoot_kernels::{Crew, Isa, Threads};
 
 /// Numbers between -1 and 1 that look random.
 pub(crate) fn noise(length: usize, seed: u64) -> Vec<f32> {
@@ -129,70 +127,12 @@ pub(crate) fn read(threads: &dyn Threads) -> f64 {
     1e-9 * (share * threads.count() * 8) as f64 / time
 }
 
-/// Threads that wait for work in a loop, as those of a pool in use do. They end with the program.
-pub(crate) struct Pool {
-    count: usize,
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    /// Goes up with each run.
-    round: AtomicUsize,
-    tasks: AtomicUsize,
-    next: AtomicUsize,
-    /// How many threads have left the round.
-    left: AtomicUsize,
-    task: AtomicPtr<&'static (dyn Fn(usize) + Sync)>,
-}
-
-impl Shared {
-    fn work(&self, task: &(dyn Fn(usize) + Sync)) {
-        while let index = self.next.fetch_add(1, Ordering::Relaxed)
-            && index < self.tasks.load(Ordering::Relaxed)
-        {
-            task(index);
-        }
+/// Threads that stay awake, as in the passes of a model. They end with the program.
+pub(crate) fn crew(size: usize) -> &'static Crew {
+    let crew: &Crew = Box::leak(Box::default());
+    crew.gather(size);
+    for _ in 1..size {
+        std::thread::spawn(|| crew.help());
     }
-}
-
-impl Pool {
-    pub(crate) fn new(count: usize) -> Self {
-        let shared = Arc::new(Shared::default());
-        for _ in 1..count {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || {
-                for round in 1.. {
-                    while shared.round.load(Ordering::Acquire) != round {
-                        std::thread::yield_now();
-                    }
-                    // SAFETY: `run` set it before it began the round, and waits until all have left.
-                    shared.work(unsafe { *shared.task.load(Ordering::Relaxed) });
-                    shared.left.fetch_add(1, Ordering::Release);
-                }
-            });
-        }
-        Self { count, shared }
-    }
-}
-
-impl Threads for Pool {
-    fn count(&self) -> usize {
-        self.count
-    }
-
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        let shared = &*self.shared;
-        shared.tasks.store(tasks, Ordering::Relaxed);
-        shared.next.store(0, Ordering::Relaxed);
-        shared.left.store(0, Ordering::Relaxed);
-        shared
-            .task
-            .store((&raw const task).cast_mut().cast(), Ordering::Relaxed);
-        shared.round.fetch_add(1, Ordering::Release);
-        shared.work(task);
-        while shared.left.load(Ordering::Acquire) < self.count - 1 {
-            std::thread::yield_now();
-        }
-    }
+    crew
 }
