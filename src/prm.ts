@@ -4,7 +4,7 @@ import { invalidArgument, SurefootError } from './errors.ts'
 import type { DownloadProgress } from './hub/index.ts'
 import { type Model, native, nativeError } from './native.ts'
 import { inOrder } from './ordered.ts'
-import { type CheckedTrace, checkTrace, type Trace } from './problem.ts'
+import { type CheckedTrace, checkPrompt, checkTrace, type Trace } from './problem.ts'
 import type { Profile, ProfileChoice, Separator } from './profile.ts'
 import { type Candidate, type Ranked, rank, toTraces } from './rerank.ts'
 import { resolveModel } from './resolve.ts'
@@ -318,8 +318,7 @@ export class PRM implements AsyncDisposable {
     const { system, ...rest } = options
     this.#checkOptions(rest)
     const prompt = { problem, ...(system === undefined ? {} : { system }) }
-    // There is no step yet, and the prompt is checked before there is one.
-    checkTrace({ ...prompt, steps: ['a step'] }, split)
+    checkPrompt(problem, system)
     const caller = newCaller()
     return {
       assertUsable: () => this.#assertUsable(undefined),

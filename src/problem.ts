@@ -53,13 +53,18 @@ export function stepsOfText(solution: string, split: string | null): string[] {
 export function checkTrace(trace: Trace, split: string | null): CheckedTrace {
   if (typeof trace !== 'object' || trace === null) invalidArgument('trace', 'must be an object', trace)
   const { problem, steps, solution, system } = trace as Partial<StepsTrace & SolutionTrace>
-  checkText('problem', problem)
-  if (system !== undefined) checkText('system', system)
+  checkPrompt(problem, system)
   if ((steps === undefined) === (solution === undefined)) {
     invalidArgument('trace', 'needs either steps or solution, and not both')
   }
   const checked = steps === undefined ? stepsOf(solution, split) : checkSteps(steps)
   return { problem, steps: split === null ? [checked.join('\n\n')] : checked, system }
+}
+
+/** Checks what stands before the steps, as {@link checkTrace} does. */
+export function checkPrompt(problem: unknown, system: unknown): asserts problem is string {
+  checkText('problem', problem)
+  if (system !== undefined) checkText('system', system)
 }
 
 function stepsOf(solution: unknown, split: string | null): string[] {

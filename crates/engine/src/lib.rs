@@ -308,11 +308,7 @@ impl Engine {
             };
             match work {
                 Ok(work) => {
-                    let open = work
-                        .sequences
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, one)| one.outputs().is_none());
+                    let open = work.sequences.iter().enumerate().filter(|(_, one)| !one.is_done());
                     turn.ready.extend(open.map(|(sequence, _)| (batch.len(), sequence)));
                     entry.work = Some(work);
                     batch.push(entry);
@@ -375,7 +371,7 @@ impl Entry {
     /// Once all of its sequences are done.
     fn outcome(&self) -> Option<Result<Outcome>> {
         let work = self.work.as_ref()?;
-        if work.sequences.iter().any(|sequence| sequence.outputs().is_none()) {
+        if !work.sequences.iter().all(Sequence::is_done) {
             return None;
         }
         let scored = self.job.model.prm.read(&work.prompt, &work.sequences);

@@ -66,6 +66,11 @@ impl Sequence {
         }
     }
 
+    /// Whether all head outputs are known.
+    pub fn is_done(&self) -> bool {
+        self.outputs.iter().all(Option::is_some)
+    }
+
     /// The head outputs by read, once all are known.
     pub fn outputs(&self) -> Option<Vec<Vec<f32>>> {
         self.outputs.iter().cloned().collect()
@@ -232,7 +237,7 @@ impl Prefixes {
     }
 
     fn count_hits(&mut self, sequence: &Sequence) {
-        if sequence.outputs.iter().all(Option::is_some) {
+        if sequence.is_done() {
             self.counters.hits += sequence.length().saturating_sub(sequence.rows) as u64;
         }
     }

@@ -302,11 +302,7 @@ impl Prm {
         let mut work: Vec<Vec<Sequence>> = prompts.iter().map(|prompt| self.sequences(prompt)).collect();
         loop {
             let mut pass = self.iteration();
-            let mut open: Vec<_> = work
-                .iter_mut()
-                .flatten()
-                .filter(|one| one.outputs().is_none())
-                .collect();
+            let mut open: Vec<_> = work.iter_mut().flatten().filter(|one| !one.is_done()).collect();
             if open.is_empty() {
                 break;
             }

@@ -118,7 +118,7 @@ impl Cache {
         self.prefixes.begin();
         let mut batch = Batch::default();
         for sequence in sequences.iter_mut() {
-            if sequence.outputs().is_none() {
+            if !sequence.is_done() {
                 self.prefixes.plan(sequence, most, &mut batch).unwrap();
             }
         }
@@ -136,8 +136,8 @@ impl Cache {
 
     fn finish(&mut self, sequences: &mut [Sequence], most: usize) {
         let mut rounds = 0;
-        while sequences.iter().any(|sequence| sequence.outputs().is_none()) {
-            let mut waiting: Vec<_> = sequences.iter_mut().filter(|one| one.outputs().is_none()).collect();
+        while sequences.iter().any(|sequence| !sequence.is_done()) {
+            let mut waiting: Vec<_> = sequences.iter_mut().filter(|one| !one.is_done()).collect();
             self.step(&mut waiting, most, false);
             rounds += 1;
             assert!(rounds < 10_000, "no progress");
