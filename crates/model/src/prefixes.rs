@@ -17,7 +17,7 @@ use crate::tree::{Node, NodeId, ROOT, Tree};
 /// Tokens and head outputs take a part of the budget beside it: one of so many.
 const NOTES: usize = 16;
 
-/// How often a sequence is put off before it takes the memory of one that is still alive but does not go on.
+/// Batches in which a leader may be missing before another takes its place: it is alive, and nobody goes on with it.
 const PATIENCE: usize = 64;
 
 /// What the cache did, in tokens, and what it holds, in bytes.
@@ -102,7 +102,7 @@ pub struct Prefixes {
     users: Vec<(Weak<()>, NodeId)>,
     /// The deepest nodes that the batch in the making uses.
     busy: Vec<NodeId>,
-    /// The sequence that may take what others use, and how often others were put off since.
+    /// The sequence that memory is kept for, and how many batches went by without it.
     leader: (Weak<()>, usize),
     clock: u64,
     counters: Counters,
@@ -156,6 +156,7 @@ impl Prefixes {
     pub fn begin(&mut self) {
         self.tree.forget_flight();
         self.busy.clear();
+        self.leader.1 += 1;
         self.users.retain(|(life, _)| life.strong_count() > 0);
         let (live, dead): (Vec<_>, Vec<_>) = std::mem::take(&mut self.own_roots)
             .into_iter()
@@ -172,6 +173,9 @@ impl Prefixes {
     pub fn plan(&mut self, sequence: &mut Sequence, most: usize, batch: &mut Batch) -> Result<usize> {
         self.check(sequence.length())?;
         self.clock += 1;
+        if self.leads(sequence) {
+            self.leader.1 = 0;
+        }
         let root = self.root_of(sequence);
         let mut path = self.tree.walk(root, &sequence.ids[..sequence.length()]);
         for &id in &path {
@@ -180,15 +184,14 @@ impl Prefixes {
         self.take_known(sequence, &path);
         let Some(&(_, last)) = sequence.missing(0..sequence.length()).last() else {
             self.busy.push(self.tree.deepest_held(&path));
-            self.count_hits(sequence);
+            self.release_if_done(sequence);
             return Ok(0);
         };
         let upto = |held: usize| (last + 1).min(held + most.max(1)).max(held);
         let deepest = self.tree.deepest_held(&path);
         let mut held = self.tree.at(deepest).end();
         if !self.reserve(sequence, deepest, upto(held)) {
-            let leads = self.leader.0.ptr_eq(&Arc::downgrade(&sequence.life));
-            if !self.busy.is_empty() || !leads {
+            if !self.busy.is_empty() || !self.leads(sequence) {
                 return Ok(0);
             }
             // Alone, and branches along its way hold too much. Without them it fits.
@@ -233,13 +236,20 @@ impl Prefixes {
         for (read, output) in std::mem::take(&mut sequence.awaited) {
             sequence.outputs[read] = Some(outputs[output].clone());
         }
-        self.count_hits(sequence);
+        self.release_if_done(sequence);
     }
 
-    fn count_hits(&mut self, sequence: &Sequence) {
-        if sequence.is_done() {
-            self.counters.hits += sequence.length().saturating_sub(sequence.rows) as u64;
+    /// A sequence that is done uses nothing and leads nobody, however long its owner keeps it.
+    fn release_if_done(&mut self, sequence: &Sequence) {
+        if !sequence.is_done() {
+            return;
         }
+        self.counters.hits += sequence.length().saturating_sub(sequence.rows) as u64;
+        if self.leads(sequence) {
+            self.leader.0 = Weak::new();
+        }
+        let life = Arc::downgrade(&sequence.life);
+        self.users.retain(|(other, _)| !other.ptr_eq(&life));
     }
 
     /// Whether the budget holds a sequence of so many tokens.
@@ -350,32 +360,31 @@ impl Prefixes {
         }
     }
 
-    /// Makes room for the pages of the rows behind a node up to a position, where that is possible. Where a batch has
-    /// begun with a sequence that lacks room, that one may take what sequences of earlier batches still use.
+    /// Makes room for the pages of the rows behind a node up to a position, where that is possible. A batch's first
+    /// sequence that lacks room leads from then on: it may take what sequences of earlier batches use, and until it is
+    /// done no other takes a page, or two would take from each other for ever.
     fn reserve(&mut self, sequence: &Sequence, deepest: NodeId, upto: usize) -> bool {
         self.used_by(sequence, deepest);
+        if self.another_leads(sequence) && self.tree.pages_needed(deepest, upto) > 0 {
+            return false;
+        }
         self.evict(deepest, upto);
-        if self.lacks(deepest, upto) && self.may_lead(sequence) {
+        if self.lacks(deepest, upto) && self.busy.is_empty() {
             let life = Arc::downgrade(&sequence.life);
             self.users.retain(|(other, _)| other.ptr_eq(&life));
+            self.leader = (life, 0);
             self.evict(deepest, upto);
         }
         !self.lacks(deepest, upto)
     }
 
-    /// One sequence at a time may take from the others, or two would take from each other for ever.
-    fn may_lead(&mut self, sequence: &Sequence) -> bool {
-        let life = Arc::downgrade(&sequence.life);
-        let (leader, put_off) = &mut self.leader;
-        if !self.busy.is_empty() {
-            return false;
-        }
-        if leader.strong_count() > 0 && !leader.ptr_eq(&life) && *put_off < PATIENCE {
-            *put_off += 1;
-            return false;
-        }
-        self.leader = (life, 0);
-        true
+    fn leads(&self, sequence: &Sequence) -> bool {
+        self.leader.0.ptr_eq(&Arc::downgrade(&sequence.life))
+    }
+
+    fn another_leads(&self, sequence: &Sequence) -> bool {
+        let (leader, idle) = &self.leader;
+        leader.strong_count() > 0 && *idle < PATIENCE && !self.leads(sequence)
     }
 
     fn lacks(&self, deepest: NodeId, upto: usize) -> bool {

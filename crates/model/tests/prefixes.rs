@@ -237,6 +237,34 @@ fn a_budget_without_a_page_and_a_sequence_above_the_budget_are_refused() {
     }
 }
 
+/// Found by the property below: they took pages from each other for ever, and one that was done held them up.
+#[test]
+fn sequences_that_need_all_the_memory_finish_one_after_the_other() {
+    let mut cache = Cache::new(8, true);
+    let prompt = ids(&"p".repeat(91));
+    let text = |mark: &str, length: usize| [prompt.clone(), ids(mark), ids(&"x".repeat(length))].concat();
+    let texts = [text("a", 0), text("ab", 140), text("ac", 145), text("d", 150)];
+    let mut sequences = texts.clone().map(|ids| {
+        let last = ids.len() - 1;
+        Sequence::new(ids, vec![last])
+    });
+    let mut rounds = 0;
+    while !sequences.iter().all(Sequence::is_done) {
+        cache.step(&mut sequences.each_mut(), 17, false);
+        rounds += 1;
+        assert!(rounds < 100, "no progress");
+    }
+    for (sequence, ids) in sequences.iter().zip(&texts) {
+        assert_eq!(sequence.outputs(), Some(expected(ids, &[ids.len() - 1])));
+    }
+    let all: usize = texts.iter().map(Vec::len).sum();
+    let counters = cache.prefixes.counters();
+    assert!(
+        counters.computed + counters.recomputed <= 2 * all as u64,
+        "{counters:?}"
+    );
+}
+
 #[test]
 fn without_sharing_nothing_is_found_and_nothing_stays() {
     let mut cache = Cache::new(100, false);
