@@ -22,6 +22,7 @@ const marker = Symbol.for('surefoot.error')
  * | `ERR_DEVICE_UNAVAILABLE` | the device, or the instruction set that `SUREFOOT_ISA` names, does not exist here |
  * | `ERR_NOT_FINITE` | the model gave NaN or infinity for a step |
  * | `ERR_DISPOSED` | the object was used after `dispose()` |
+ * | `ERR_CAPABILITY` | the policy cannot do what is asked of it; the message says what to use instead |
  * | `ERR_NATIVE_BINDING` | the native binary for this platform is not installed |
  * | `ERR_IO` | a file could not be read or written |
  * | `ERR_INTERNAL` | a bug in surefoot; the process goes on |
@@ -44,6 +45,7 @@ export type SurefootErrorCode =
   | 'ERR_DEVICE_UNAVAILABLE'
   | 'ERR_NOT_FINITE'
   | 'ERR_DISPOSED'
+  | 'ERR_CAPABILITY'
   | 'ERR_NATIVE_BINDING'
   | 'ERR_IO'
   | 'ERR_INTERNAL'
