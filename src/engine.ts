@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { type Engine, type Model, native, nativeError } from './native.ts'
+import { type Done, type Engine, type Model, native, nativeError, type Text } from './native.ts'
 import type { CheckedTrace } from './problem.ts'
 
 /** What the engine made of a trace. */
@@ -12,33 +12,36 @@ export interface Outcome {
   readonly truncated: number
 }
 
-/** A trace in the engine's hands. */
-export interface Job {
-  readonly outcome: Promise<Outcome>
+/** Work in the engine's hands. */
+export interface Job<T> {
+  readonly outcome: Promise<T>
   /** Stops the work and rejects the outcome with `reason`; nothing happens when it is settled already. */
   cancel(reason: unknown): void
 }
 
 interface Waiter {
-  resolve(outcome: Outcome): void
+  resolve(done: Done): void
   reject(reason: unknown): void
+  readonly onText: OnText | undefined
 }
 
+type OnText = (text: string, index: number) => void
+
 /**
- * Submits traces to the native engine of this JavaScript thread and drives it, one `step()` after the other, for as
- * long as somebody waits. All callers of a thread share it, so their traces are batched together.
+ * Submits work to the native engine of this JavaScript thread and drives it, one `step()` after the other, for as long as
+ * somebody waits. All callers of a thread share it, so their traces and texts are batched together.
  */
 class Pump {
   readonly #engine: Engine = new (native().Engine)()
   readonly #waiting = new Map<number, Waiter>()
   #running = false
 
-  submit(model: Model, caller: number, { problem, steps, system }: CheckedTrace, truncate: boolean): Job {
-    const id = this.#engine.submit(model, caller, problem, steps, system, truncate)
-    const outcome = new Promise<Outcome>((resolve, reject) => this.#waiting.set(id, { resolve, reject }))
+  job<T>(submit: (engine: Engine) => number, outcomeOf: (done: Done) => T, onText?: OnText): Job<T> {
+    const id = submit(this.#engine)
+    const done = new Promise<Done>((resolve, reject) => this.#waiting.set(id, { resolve, reject, onText }))
     void this.#run()
     return {
-      outcome,
+      outcome: done.then(outcomeOf),
       cancel: reason => {
         this.#engine.cancel(id)
         this.#settle(id)?.reject(reason)
@@ -51,11 +54,7 @@ class Pump {
     this.#running = true
     try {
       while (this.#waiting.size > 0) {
-        for (const { id, scores, tokens, truncated, failure } of await this.#engine.step()) {
-          const waiter = this.#settle(id)
-          if (failure) waiter?.reject(nativeError(failure))
-          else waiter?.resolve({ scores: scores!, tokens: tokens!, truncated: truncated! })
-        }
+        for (const done of await this.#engine.step()) this.#hear(done)
       }
     } catch (error) {
       for (const waiter of this.#waiting.values()) waiter.reject(error)
@@ -63,6 +62,24 @@ class Pump {
     } finally {
       this.#running = false
     }
+  }
+
+  #hear(done: Done): void {
+    const { id, fresh, failure } = done
+    if (fresh) {
+      const waiter = this.#waiting.get(id)
+      try {
+        waiter?.onText?.(fresh.text, fresh.index)
+      } catch (error) {
+        // Whoever listens stops its own work by throwing, and nobody else's.
+        this.#engine.cancel(id)
+        this.#settle(id)?.reject(error)
+      }
+      return
+    }
+    const waiter = this.#settle(id)
+    if (failure) waiter?.reject(nativeError(failure))
+    else waiter?.resolve(done)
   }
 
   #settle(id: number): Waiter | undefined {
@@ -82,9 +99,24 @@ export function newCaller(): number {
 }
 
 /** Hands a trace to this thread's engine. `truncate`: a trace that is too long loses its first tokens. */
-export function submit(model: Model, caller: number, trace: CheckedTrace, truncate: boolean): Job {
+export function submit(model: Model, caller: number, trace: CheckedTrace, truncate: boolean): Job<Outcome> {
+  const { problem, steps, system } = trace
   pump ??= new Pump()
-  return pump.submit(model, caller, trace, truncate)
+  return pump.job(
+    engine => engine.submit(model, caller, problem, steps, system, truncate),
+    ({ scores, tokens, truncated }) => ({ scores: scores!, tokens: tokens!, truncated: truncated! }),
+  )
+}
+
+/** Hands texts to write to this thread's engine. `onText` hears them while they are written. */
+export function submitTexts(model: Model, caller: number, request: object, onText?: OnText): Job<Text[]> {
+  const json = JSON.stringify(request)
+  pump ??= new Pump()
+  return pump.job(
+    engine => engine.submitTexts(model, caller, json, onText !== undefined),
+    ({ texts }) => texts!,
+    onText,
+  )
 }
 
 /**
@@ -98,4 +130,20 @@ export function onAbort(signal: AbortSignal | undefined, heard: (reason: unknown
   setMaxListeners(0, signal)
   signal.addEventListener('abort', abort, { once: true })
   return () => signal.removeEventListener('abort', abort)
+}
+
+/** The promise's value, or a rejection with the signal's reason as soon as it aborts; `late` sees a value too late. */
+export async function unlessAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  late: (value: T) => void,
+): Promise<T> {
+  if (!signal) return promise
+  return new Promise<T>((resolve, reject) => {
+    const release = onAbort(signal, reason => {
+      reject(reason)
+      promise.then(late, () => {})
+    })
+    promise.then(resolve, reject).finally(release)
+  })
 }

@@ -1,11 +1,18 @@
 export { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 export { SurefootError, type SurefootErrorCode } from './errors.ts'
+export type {
+  Capabilities,
+  Ended,
+  Generator,
+  Sample,
+  SampleOptions,
+  SampleRequest,
+} from './generator/generator.ts'
+export { Policy, type PolicyFacts, type PolicyOptions } from './generator/policy.ts'
 export type { DownloadProgress } from './hub/index.ts'
+export type { ComputeOptions, Counters, Device, LoadProgress } from './model.ts'
 export {
-  type Counters,
-  type Device,
   type LoadOptions,
-  type LoadProgress,
   type ModelFacts,
   PRM,
   type RerankOptions,

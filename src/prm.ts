@@ -1,45 +1,23 @@
 import { type Aggregate, aggregate, aggregates } from './aggregate.ts'
-import { type Job, newCaller, type Outcome, onAbort, submit } from './engine.ts'
+import { type Job, newCaller, type Outcome, onAbort, submit, unlessAborted } from './engine.ts'
 import { invalidArgument, SurefootError } from './errors.ts'
-import type { DownloadProgress } from './hub/index.ts'
-import { type Model, native, nativeError } from './native.ts'
+import { type ComputeOptions, type Counters, loadNative } from './model.ts'
+import { type Model, native } from './native.ts'
 import { inOrder } from './ordered.ts'
 import { type CheckedTrace, checkPrompt, checkTrace, type Trace } from './problem.ts'
 import type { Profile, ProfileChoice, Separator } from './profile.ts'
 import { type Candidate, type Ranked, rank, toTraces } from './rerank.ts'
-import { resolveModel } from './resolve.ts'
+import { embeddedPrm } from './resolve.ts'
 import type { ScoredTrace, Semantics } from './scorer.ts'
 import { type Grower, openSession, type Session } from './session.ts'
 import { type WatchedStep, watch } from './watch.ts'
 
-/** Where a model computes; `auto` takes the fastest that is there. */
-export type Device = 'auto' | 'cpu' | 'cuda' | 'metal'
-
-export interface LoadOptions {
-  /** @default 'auto' */
-  readonly device?: Device
+export interface LoadOptions extends ComputeOptions {
   /** A safetensors file with the head's tensors, or the folder of a LoRA adapter, to go on top of the model. */
   readonly head?: string
   /** The name of the profile to use, or changes to the one that is recognised. */
   readonly profile?: string | ProfileChoice
-  /**
-   * `exact`: in f32, and a score is the same bits alone, in a batch and from the cache. `fast`: in bf16 where the processor
-   * has it, with keys and values in bf16. @default 'exact'
-   */
-  readonly precision?: 'exact' | 'fast'
-  /** The most bytes for keys, values and the prefix index of this model. @default 512 MiB, or what the longest trace needs */
-  readonly cacheBytes?: number
-  /** Whether what was computed for one trace serves others that begin like it. @default true */
-  readonly reuse?: boolean
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: LoadProgress) => void
 }
-
-/** `download` comes as often as files of the hub grow, and not at all when they are here. */
-export type LoadProgress =
-  | { readonly phase: 'resolve' }
-  | ({ readonly phase: 'download' } & DownloadProgress)
-  | { readonly phase: 'load' | 'ready'; readonly folder: string }
 
 /** What was recognised in a checkpoint, and from which evidence. */
 export interface ModelFacts {
@@ -77,22 +55,6 @@ export interface ModelFacts {
   readonly separatorIds: readonly number[]
   /** How step scores become one number by default. */
   readonly aggregate: Aggregate
-}
-
-/** What a model did since it was loaded, for all who loaded it alike in this process, and what it holds. */
-export interface Counters {
-  /** Tokens that were found in the cache instead of being computed. */
-  readonly hits: number
-  /** Tokens that were computed for the first time. */
-  readonly computed: number
-  /** Tokens that were computed again: they had been evicted, or a score at them had not been read. */
-  readonly recomputed: number
-  /** Held now for keys, values and the prefix index. */
-  readonly bytes: number
-  /** The most bytes held so far. */
-  readonly peakBytes: number
-  /** The most bytes that may be held. */
-  readonly budget: number
 }
 
 export interface ScoreOptions {
@@ -146,7 +108,7 @@ export class PRM implements AsyncDisposable {
   /** What was recognised in the checkpoint. */
   readonly facts: ModelFacts
   readonly #model: Model
-  readonly #underWay = new Set<Job>()
+  readonly #underWay = new Set<Job<Outcome>>()
   #disposed = false
 
   private constructor(model: Model) {
@@ -178,23 +140,13 @@ export class PRM implements AsyncDisposable {
    *   `ERR_HTTP`, `ERR_INTEGRITY`, `ERR_IO`; the signal's reason when aborted
    */
   static async load(ref?: string, options: LoadOptions = {}): Promise<PRM> {
-    const { device = 'auto', profile = {}, head, signal, onProgress } = options
+    const { profile = {}, head } = options
     if (head !== undefined && (typeof head !== 'string' || head === '')) invalidArgument('head', 'must be a path', head)
-    const compute = computeChoice(options)
-    signal?.throwIfAborted()
-    onProgress?.({ phase: 'resolve' })
-    const folder = await resolveModel(ref, {
-      signal,
-      onProgress: onProgress && (download => onProgress({ phase: 'download', ...download })),
-    })
-    signal?.throwIfAborted()
-    onProgress?.({ phase: 'load', folder })
     const choice = JSON.stringify(profileChoice(profile))
-    const loading = native().loadModel(folder, String(device), choice, head, JSON.stringify(compute))
-    const { model, failure } = await unlessAborted(loading, signal, late => late.model?.dispose())
-    if (failure) throw nativeError(failure)
-    onProgress?.({ phase: 'ready', folder })
-    return new PRM(model!)
+    const model = await loadNative(ref ?? embeddedPrm, options, (folder, device, compute) =>
+      native().loadModel(folder, device, choice, head, compute),
+    )
+    return new PRM(model)
   }
 
   /**
@@ -357,7 +309,7 @@ export class PRM implements AsyncDisposable {
     }
     const release = onAbort(signal, cancel)
     let [done, tokens] = [0, 0]
-    const result = async (job: Job, trace: CheckedTrace, index: number): Promise<ScoredTrace> => {
+    const result = async (job: Job<Outcome>, trace: CheckedTrace, index: number): Promise<ScoredTrace> => {
       this.#underWay.add(job)
       const outcome = await job.outcome
         .finally(() => this.#underWay.delete(job))
@@ -402,18 +354,6 @@ function profileChoice(profile: unknown): object {
   return invalidArgument('profile', 'must be a name or an object', profile)
 }
 
-/** How the model is to be computed, as the native side takes it. */
-function computeChoice({ precision, cacheBytes, reuse }: LoadOptions): object {
-  if (precision !== undefined && precision !== 'exact' && precision !== 'fast') {
-    invalidArgument('precision', "must be 'exact' or 'fast'", precision)
-  }
-  if (cacheBytes !== undefined && (!Number.isSafeInteger(cacheBytes) || cacheBytes < 1)) {
-    invalidArgument('cacheBytes', 'must be a positive integer', cacheBytes)
-  }
-  if (reuse !== undefined && typeof reuse !== 'boolean') invalidArgument('reuse', 'must be true or false', reuse)
-  return { precision, cacheBytes, reuse }
-}
-
 /** The error of one trace among several, which names it. */
 function ofCandidate(error: unknown, index: number): unknown {
   if (!SurefootError.isInstance(error) || !['ERR_CONTEXT_OVERFLOW', 'ERR_NOT_FINITE'].includes(error.code)) return error
@@ -425,20 +365,4 @@ function ofCandidate(error: unknown, index: number): unknown {
 
 function disposed(): SurefootError {
   return new SurefootError('ERR_DISPOSED', 'the PRM was disposed; load it again')
-}
-
-/** The promise's value, or a rejection with the signal's reason as soon as it aborts; `late` sees a value too late. */
-async function unlessAborted<T>(
-  promise: Promise<T>,
-  signal: AbortSignal | undefined,
-  late: (value: T) => void,
-): Promise<T> {
-  if (!signal) return promise
-  return new Promise<T>((resolve, reject) => {
-    const release = onAbort(signal, reason => {
-      reject(reason)
-      promise.then(late, () => {})
-    })
-    promise.then(resolve, reject).finally(release)
-  })
 }

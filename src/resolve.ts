@@ -10,15 +10,16 @@ export const packageFolder: string = fileURLToPath(new URL('..', import.meta.url
 /** The PRM that comes with the package. */
 export const embeddedPrm: string = join(packageFolder, 'models', 'tiny-prm')
 
+/** The policy that comes with it. */
+export const embeddedPolicy: string = join(packageFolder, 'models', 'tiny-policy')
+
 /**
  * A model reference → the folder with its files, or a GGUF file. What exists here wins; else
  * `[hf:]org/name[/file.gguf][@revision]` is fetched from the hub into the shared Hugging Face cache.
  *
- * @param ref undefined stands for {@link embeddedPrm}
  * @throws `ERR_INVALID_ARGUMENT` and what fetching throws; the signal's reason
  */
-export async function resolveModel(ref: string | undefined, options: FetchOptions = {}): Promise<string> {
-  if (ref === undefined) return embeddedPrm
+export async function resolveModel(ref: string, options: FetchOptions = {}): Promise<string> {
   if (typeof ref !== 'string' || ref === '' || ref.includes('\0')) {
     invalidArgument('ref', 'must be a folder, a GGUF file or a hub id', ref)
   }

@@ -1,6 +1,7 @@
 import type { Aggregate } from '../aggregate.ts'
 import { invalidArgument } from '../errors.ts'
-import { type Device, type LoadProgress, PRM } from '../prm.ts'
+import type { Device, LoadProgress } from '../model.ts'
+import { PRM } from '../prm.ts'
 import type { ProfileChoice } from '../profile.ts'
 
 /** The options that name a model, shared by the commands. */

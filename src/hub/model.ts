@@ -15,6 +15,7 @@ const INDEX = 'model.safetensors.index.json'
 
 const described = [
   CONFIG,
+  'generation_config.json',
   TOKENIZER,
   'tokenizer_config.json',
   'chat_template.jinja',
@@ -30,7 +31,7 @@ const INDEX_SIZE = 32 * 2 ** 20
 const SHARDS = 4096
 
 /**
- * Fetches what scoring needs of a model on the hub: its description, its tokenizer and its safetensors (or the GGUF file
+ * Fetches what scoring and writing need of a model on the hub: its description, its tokenizer and its safetensors (or the GGUF file
  * that the reference names). Never pickles, never code.
  *
  * @returns the folder of the files in the shared cache, or the path of the GGUF file in it

@@ -1,19 +1,22 @@
 //! Schedules: jobs batched over models, one [`Engine::step`] at a time. It holds no clock, no thread and no callback:
 //! the caller brings the time, drives the steps and hands on the events.
 
+mod model;
 mod pool;
 mod registry;
+mod work;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use registry::load;
-use surefoot_model::prefixes::Sequence;
-use surefoot_model::prompt::Prompt;
-use surefoot_model::{Error, Prm, Result, Trace};
+pub use model::{Kind, Model};
+pub use registry::{load, load_policy};
+use surefoot_model::{Error, Result};
+use work::{Work, internal};
+pub use work::{Outcome, Task};
 
 /// How long one step should take, where the weights allow.
 const STEP: Duration = Duration::from_millis(100);
@@ -28,71 +31,23 @@ const MOST_ROWS: usize = 4096;
 /// Most tokens that a step looks up, known or not: bounds the time of a step without rows.
 const MOST_TOKENS: usize = 4 * MOST_ROWS;
 
-/// A loaded model, shared by the engines of all threads.
-pub struct Model {
-    prm: Prm,
-    /// Held by the engine whose pass is under way: a thread of the pool must never wait for another's.
-    turn: Mutex<()>,
-    /// Measured, in rows a second; 0 before the first step.
-    rate: AtomicU64,
-}
-
-impl Model {
-    fn new(prm: Prm) -> Self {
-        Self {
-            prm,
-            turn: Mutex::default(),
-            rate: AtomicU64::new(0),
-        }
-    }
-
-    pub fn prm(&self) -> &Prm {
-        &self.prm
-    }
-
-    /// How many rows make a step of about [`STEP`].
-    fn rows_per_step(&self) -> usize {
-        match self.rate.load(Ordering::Relaxed) {
-            0 => FIRST_ROWS,
-            rate => ((rate as f64 * STEP.as_secs_f64()) as usize).clamp(FEWEST_ROWS, MOST_ROWS),
-        }
-    }
-
-    fn measured(&self, rows: usize, time: Duration) {
-        // A step of few rows tells little about a full one.
-        if rows >= FEWEST_ROWS {
-            let rate = rows as f64 / time.as_secs_f64().max(1e-6);
-            self.rate.store(rate.max(1.0) as u64, Ordering::Relaxed);
-        }
-    }
-}
-
 pub type JobId = u64;
 /// Whoever submits jobs. The callers of an engine take turns, however many jobs each has.
 pub type CallerId = u64;
 
-/// A trace to score.
 pub struct Job {
     pub model: Arc<Model>,
     pub caller: CallerId,
-    pub trace: Trace,
+    pub task: Task,
 }
 
 /// What became of a job.
 #[derive(Debug)]
-pub struct Event {
-    pub id: JobId,
-    pub outcome: Result<Outcome>,
-}
-
-#[derive(Debug, PartialEq)]
-pub struct Outcome {
-    /// One per step.
-    pub scores: Vec<f32>,
-    /// Of the prompt, whether they were computed or known.
-    pub tokens: usize,
-    /// Tokens that were cut from the trace's beginning.
-    pub truncated: usize,
+pub enum Event {
+    /// More of the text of sample `index`, which is still being written.
+    Text { id: JobId, index: usize, text: String },
+    /// The last of a job.
+    Done { id: JobId, outcome: Result<Outcome> },
 }
 
 /// A queue of jobs. One per JavaScript thread; all methods may be called while a step runs on another thread.
@@ -125,12 +80,6 @@ struct Entry {
     work: Option<Work>,
     failure: Option<Error>,
     cancelled: Arc<AtomicBool>,
-}
-
-/// A job on its way through the model.
-struct Work {
-    prompt: Prompt,
-    sequences: Vec<Sequence>,
 }
 
 impl State {
@@ -201,17 +150,33 @@ impl Engine {
         self.lock().callers.iter().map(|caller| caller.jobs.len()).sum()
     }
 
-    /// Runs one iteration for the model whose turn it is: rows of its callers' jobs by turns, as many as fit into about
-    /// 100 ms. A long trace takes several. Returns what is finished. `now` is any steady clock.
+    /// Works for the model whose turn it is: rows of its callers' jobs by turns, in one pass of about 100 ms or in several
+    /// shorter ones, until something is finished. A long trace takes several steps. Returns what is finished, and what was
+    /// written meanwhile. `now` is any steady clock.
     pub fn step(&self, now: &(dyn Fn() -> Duration + Sync)) -> Vec<Event> {
         let Some(model) = self.lock().next_model() else {
             return vec![];
         };
-        let (mut batch, mut events) = (Vec::new(), Vec::new());
-        let result = {
-            let _turn = model.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            guarded(|| pool::run(|| guarded(|| self.pass(&model, &mut batch, &mut events, now)))?)
-        };
+        let mut events = Vec::new();
+        let mut begun = None;
+        loop {
+            let (mut batch, failed) = (Vec::new(), events.len());
+            let result = {
+                let _turn = model.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                guarded(|| pool::run(|| guarded(|| self.pass(&model, &mut batch, &mut events, (now, &mut begun))))?)
+            };
+            let idle = batch.is_empty();
+            self.settle(batch, &result, &mut events);
+            let waits = events.len() == failed && !idle;
+            if !waits || begun.is_none_or(|begun| now().saturating_sub(begun) >= STEP) {
+                self.tell(&model, &mut events);
+                return events;
+            }
+        }
+    }
+
+    /// Makes events of the entries of a pass that are done, and queues the others again.
+    fn settle(&self, batch: Vec<Entry>, result: &Result<()>, events: &mut Vec<Event>) {
         let mut state = self.lock();
         state.running.clear();
         let mut finished = Vec::new();
@@ -219,30 +184,42 @@ impl Engine {
             if entry.is_cancelled() {
                 continue;
             }
-            let outcome = match (&result, entry.failure.take()) {
+            let outcome = match (result, entry.failure.take()) {
                 (_, Some(error)) => Some(Err(error)),
                 (Err(Error::Internal { message }), None) => Some(Err(internal(message.clone()))),
                 (Err(error), None) => Some(Err(internal(error.to_string()))),
-                (Ok(()), None) => entry.outcome(),
+                (Ok(()), None) => entry.work.as_ref().and_then(|work| work.outcome(&entry.job.model)),
             };
             match outcome {
-                Some(outcome) => finished.push(Event { id: entry.id, outcome }),
+                Some(outcome) => {
+                    finished.push(Event::Done { id: entry.id, outcome });
+                    let texts = entry.texts();
+                    finished.extend(texts.into_iter().rev());
+                }
                 None => state.jobs_of(entry.job.caller).push_front(entry),
             }
         }
         events.extend(finished.into_iter().rev());
-        events
     }
 
-    /// Plans and computes one pass. Jobs that it has begun are in `batch`; those that cannot be tokenised become events.
+    /// What the waiting jobs of a model have written.
+    fn tell(&self, model: &Arc<Model>, events: &mut Vec<Event>) {
+        let mut state = self.lock();
+        let entries = state.callers.iter_mut().flat_map(|caller| &mut caller.jobs);
+        for entry in entries.filter(|entry| Arc::ptr_eq(&entry.job.model, model)) {
+            events.extend(entry.texts());
+        }
+    }
+
+    /// Plans and computes one pass, and notes when the first of a step began. Jobs that it has begun are in `batch`; those that cannot be tokenised become events.
     fn pass(
         &self,
         model: &Arc<Model>,
         batch: &mut Vec<Entry>,
         events: &mut Vec<Event>,
-        now: &(dyn Fn() -> Duration + Sync),
+        (now, begun): (&(dyn Fn() -> Duration + Sync), &mut Option<Duration>),
     ) -> Result<()> {
-        let mut pass = model.prm.iteration();
+        let mut pass = model.iteration();
         let mut turns = self.turns(model);
         let rows = model.rows_per_step();
         let share = (rows / turns.len().max(1)).max(FEWEST_OF_A_CALLER);
@@ -260,9 +237,10 @@ impl Engine {
                 };
                 let entry = &mut batch[entry];
                 if let (Some(work), None) = (&mut entry.work, &entry.failure) {
-                    let sequence = &mut work.sequences[sequence];
-                    tokens += sequence.length();
-                    entry.failure = pass.plan(sequence, share.min(left)).err();
+                    match work.plan(sequence, &mut *pass, share.min(left)) {
+                        Ok(looked_at) => tokens += looked_at,
+                        Err(error) => entry.failure = Some(error),
+                    }
                 }
                 turn.served = true;
                 goes_on = true;
@@ -270,10 +248,16 @@ impl Engine {
         }
         self.rotate(&turns);
         let start = now();
+        begun.get_or_insert(start);
         pass.run(&|| batch.iter().all(Entry::is_cancelled))?;
         model.measured(pass.rows(), now().saturating_sub(start));
         for work in batch.iter_mut().filter_map(|entry| entry.work.as_mut()) {
-            work.sequences.iter_mut().for_each(|sequence| pass.collect(sequence));
+            work.collect(&mut *pass);
+        }
+        drop(pass);
+        for entry in batch.iter_mut().filter(|entry| entry.failure.is_none()) {
+            let work = entry.work.as_mut();
+            entry.failure = work.and_then(|work| guarded(|| work.advance(model)).err());
         }
         Ok(())
     }
@@ -304,16 +288,16 @@ impl Engine {
             let mut entry = self.take_job(turn.caller, model)?;
             let work = match entry.work.take() {
                 Some(work) => Ok(work),
-                None => guarded(|| Work::new(&entry.job)),
+                None => guarded(|| Work::new(&entry.job.model, &entry.job.task)),
             };
             match work {
                 Ok(work) => {
-                    let open = work.sequences.iter().enumerate().filter(|(_, one)| !one.is_done());
-                    turn.ready.extend(open.map(|(sequence, _)| (batch.len(), sequence)));
+                    let open = work.open().into_iter();
+                    turn.ready.extend(open.map(|sequence| (batch.len(), sequence)));
                     entry.work = Some(work);
                     batch.push(entry);
                 }
-                Err(error) if !entry.is_cancelled() => events.push(Event {
+                Err(error) if !entry.is_cancelled() => events.push(Event::Done {
                     id: entry.id,
                     outcome: Err(error),
                 }),
@@ -368,26 +352,16 @@ impl Entry {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Once all of its sequences are done.
-    fn outcome(&self) -> Option<Result<Outcome>> {
-        let work = self.work.as_ref()?;
-        if !work.sequences.iter().all(Sequence::is_done) {
-            return None;
+    /// What was written since the last call, where somebody listens.
+    fn texts(&mut self) -> Vec<Event> {
+        match (&self.job.task, &mut self.work) {
+            (Task::Generate { streams: true, .. }, Some(work)) => {
+                let fresh = work.fresh().into_iter();
+                let id = self.id;
+                fresh.map(|(index, text)| Event::Text { id, index, text }).collect()
+            }
+            _ => vec![],
         }
-        let scored = self.job.model.prm.read(&work.prompt, &work.sequences);
-        Some(scored.map(|scored| Outcome {
-            scores: scored.scores,
-            tokens: work.prompt.ids.len(),
-            truncated: work.prompt.truncated,
-        }))
-    }
-}
-
-impl Work {
-    fn new(job: &Job) -> Result<Self> {
-        let prompt = job.model.prm.encode(&job.trace)?;
-        let sequences = job.model.prm.sequences(&prompt);
-        Ok(Self { prompt, sequences })
     }
 }
 
@@ -400,8 +374,4 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
             .or_else(|| panic.downcast_ref::<String>().cloned());
         Err(internal(text.unwrap_or_else(|| "panic".into())))
     })
-}
-
-fn internal(message: String) -> Error {
-    Error::Internal { message }
 }

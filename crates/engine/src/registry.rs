@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use surefoot_model::choose::ProfileChoice;
 use surefoot_model::compute::Compute;
-use surefoot_model::{Prm, Result, Source};
+use surefoot_model::policy::PolicyChoice;
+use surefoot_model::{Policy, Prm, Result, Source};
 
 use crate::{Model, pool};
 
@@ -18,33 +19,58 @@ struct Key {
     /// Name, length and time of change of every file: an edited checkpoint is another model.
     files: Vec<(PathBuf, u64, Option<SystemTime>)>,
     compute: Compute,
-    choice: ProfileChoice,
+    choice: Choice,
+}
+
+/// What a checkpoint is read as.
+#[derive(PartialEq, Eq, Hash)]
+enum Choice {
+    Prm(ProfileChoice),
+    Policy(PolicyChoice),
 }
 
 type Slot = Arc<Mutex<Weak<Model>>>;
 
 static MODELS: LazyLock<Mutex<HashMap<Key, Slot>>> = LazyLock::new(Mutex::default);
 
-/// Loads a model, or shares the one that is loaded already. Blocks while another thread loads the same.
+/// Loads a PRM, or shares the one that is loaded already. Blocks while another thread loads the same.
 pub fn load(source: &Source, compute: &Compute, choice: &ProfileChoice) -> Result<Arc<Model>> {
+    share(source, compute, Choice::Prm(choice.clone()), || {
+        Ok(Prm::load(source, compute, choice)?.into())
+    })
+}
+
+/// The same for a policy.
+pub fn load_policy(source: &Source, compute: &Compute, choice: &PolicyChoice) -> Result<Arc<Model>> {
+    share(source, compute, Choice::Policy(choice.clone()), || {
+        Ok(Policy::load(source, compute, choice)?.into())
+    })
+}
+
+fn share(
+    source: &Source,
+    compute: &Compute,
+    choice: Choice,
+    load: impl FnOnce() -> Result<Model> + Send,
+) -> Result<Arc<Model>> {
     let slot = slot(source, compute, choice)?;
     let mut shared = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(model) = shared.upgrade() {
         return Ok(model);
     }
-    let model = Arc::new(Model::new(pool::run(|| Prm::load(source, compute, choice))??));
+    let model = Arc::new(pool::run(load)??);
     *shared = Arc::downgrade(&model);
     Ok(model)
 }
 
-fn slot(source: &Source, compute: &Compute, choice: &ProfileChoice) -> Result<Slot> {
+fn slot(source: &Source, compute: &Compute, choice: Choice) -> Result<Slot> {
     let source = source.resolve()?;
     let paths = [Some(&source.path), source.head.as_ref()];
     let key = Key {
         files: paths.into_iter().flatten().flat_map(|path| files(path)).collect(),
         source,
         compute: *compute,
-        choice: choice.clone(),
+        choice,
     };
     let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);
     models.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|model| model.strong_count() > 0));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use surefoot_engine::{Engine, Event, Job, JobId, Model, guarded, load};
+use surefoot_engine::{Engine, Event, Job, JobId, Model, Outcome, Task, guarded, load};
 use surefoot_model::choose::ProfileChoice;
 use surefoot_model::compute::Compute;
 use surefoot_model::device::Choice;
@@ -34,7 +34,7 @@ fn job(model: &Arc<Model>, steps: &[&str]) -> Job {
     Job {
         model: model.clone(),
         caller: 0,
-        trace,
+        task: Task::Score(trace),
     }
 }
 
@@ -58,7 +58,28 @@ fn drain(engine: &Engine) -> Vec<Event> {
 }
 
 fn ids(events: &[Event]) -> Vec<JobId> {
-    events.iter().map(|event| event.id).collect()
+    let done = events.iter().filter_map(|event| match event {
+        Event::Done { id, .. } => Some(*id),
+        Event::Text { .. } => None,
+    });
+    done.collect()
+}
+
+fn scores(event: &Event) -> &[f32] {
+    match event {
+        Event::Done {
+            outcome: Ok(Outcome::Scored { scores, .. }),
+            ..
+        } => scores,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn trace(job: Job) -> Trace {
+    match job.task {
+        Task::Score(trace) => trace,
+        Task::Generate { .. } => panic!("nothing to score"),
+    }
 }
 
 #[test]
@@ -72,11 +93,7 @@ fn every_job_ends_in_one_event() {
     let mut seen = ids(&events);
     seen.sort_unstable();
     assert_eq!(seen, submitted);
-    assert!(
-        events
-            .iter()
-            .all(|event| event.outcome.as_ref().unwrap().scores.len() == 2)
-    );
+    assert!(events.iter().all(|event| scores(event).len() == 2));
     assert!(engine.step(&still).is_empty());
 }
 
@@ -89,11 +106,12 @@ fn a_bad_job_fails_alone() {
     let long = engine.submit(job(&model, &["word "; 4000]));
     let events = drain(&engine);
     assert_eq!(events.len(), 3);
-    for Event { id, outcome } in events {
-        match outcome {
-            Ok(outcome) => assert_eq!((id, outcome.scores.len()), (good, 1)),
-            Err(error) if id == bad => assert_eq!(error.code(), "ERR_INVALID_ARGUMENT"),
-            Err(error) => assert_eq!((id, error.code()), (long, "ERR_CONTEXT_OVERFLOW")),
+    for event in events {
+        match &event {
+            Event::Done { id, outcome: Err(error) } if *id == bad => assert_eq!(error.code(), "ERR_INVALID_ARGUMENT"),
+            Event::Done { id, outcome: Err(error) } => assert_eq!((*id, error.code()), (long, "ERR_CONTEXT_OVERFLOW")),
+            Event::Done { id, .. } => assert_eq!((*id, scores(&event).len()), (good, 1)),
+            Event::Text { .. } => panic!("{event:?}"),
         }
     }
 }
@@ -148,8 +166,9 @@ fn work_that_nobody_waits_for_stops_between_layers() {
         Duration::ZERO
     });
     assert!(events.is_empty());
-    let prompt = model.prm().encode(&job(&model, &["one"]).trace).unwrap();
-    assert!(model.prm().score(&[&prompt], 100, &|| true).is_err());
+    let prm = model.prm().unwrap();
+    let prompt = prm.encode(&trace(job(&model, &["one"]))).unwrap();
+    assert!(prm.score(&[&prompt], 100, &|| true).is_err());
 }
 
 #[test]
@@ -228,19 +247,16 @@ fn a_trace_longer_than_a_step_is_scored_in_pieces_and_the_same() {
         rounds += 1;
     }
     assert!(rounds > 3, "{rounds} rounds");
-    let Ok(outcome) = &events[0].outcome else {
-        panic!("{events:?}")
-    };
     let nothing_kept = Compute {
         reuse: false,
         ..Compute::on(Choice::Cpu)
     };
     let source = Source::new(fixture("qwen2-mlp2"));
     let alone = surefoot_model::Prm::load(&source, &nothing_kept, &ProfileChoice::default()).unwrap();
-    let prompt = alone.encode(&job(&model, &steps).trace).unwrap();
+    let prompt = alone.encode(&trace(job(&model, &steps))).unwrap();
     let whole = alone.score(&[&prompt], 10_000, &|| false).unwrap().remove(0).unwrap();
-    assert_eq!(outcome.scores, whole.scores);
-    assert_eq!(model.prm().counters().budget, alone.counters().budget);
+    assert_eq!(scores(&events[0]), whole.scores);
+    assert_eq!(model.counters().budget, alone.counters().budget);
 }
 
 /// What an aborted step had planned is forgotten: its pages are free again, and the next one computes it.
@@ -265,8 +281,8 @@ fn an_aborted_step_leaves_no_page_behind() {
     }
     let bytes_after = |model: &Arc<Model>| {
         engine.submit(job(model, &["this one is not"]));
-        assert!(drain(&engine)[0].outcome.is_ok());
-        model.prm().counters().bytes
+        assert_eq!(scores(&drain(&engine)[0]).len(), 1);
+        model.counters().bytes
     };
     let fresh = load(
         &Source::new(&folder),

@@ -7,6 +7,7 @@
 mod amx;
 mod attention;
 mod crew;
+mod exponentials;
 mod gemm;
 mod isa;
 mod lanes;
@@ -23,6 +24,7 @@ mod tile;
 
 pub use attention::{Span, attend};
 pub use crew::Crew;
+pub use exponentials::exponentials;
 pub use gemm::{Epilogue, Format, Packed, Precision, Workspace, gated, linear};
 pub use isa::{Isa, IsaError};
 pub use norm::rms_norm;

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Crew, Random, isas};
-use surefoot_kernels::{Isa, Serial, Threads, rms_norm, rope};
+use surefoot_kernels::{Isa, Serial, Threads, exponentials, rms_norm, rope};
 
 const WIDTHS: [usize; 12] = [1, 2, 7, 8, 9, 15, 16, 31, 64, 97, 128, 896];
 
@@ -217,5 +217,37 @@ fn what_does_not_fit_is_refused() {
     assert!(refused(&|| rope(16, 8, &[], &[])));
     for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
         assert!(refused(&|| rms_norm(isa, &Serial, &[1.0], &[1.0], 0.0, &mut [0.0])));
+    }
+}
+
+#[test]
+fn weights_of_a_softmax_are_near_f64_and_write_nothing_else() {
+    let mut random = Random(5);
+    for isa in isas() {
+        for length in [0, 1, 7, 8, 9, 31, 97, 1000] {
+            let mut x: Vec<f32> = random.numbers(length).iter().map(|x| 20.0 * x).collect();
+            if length > 8 {
+                x[3] = f32::NEG_INFINITY;
+            }
+            let most = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            for scale in [0.0, 0.5, 1.0, 3.0, f32::MAX] {
+                let mut y = vec![7.0; length + 2];
+                exponentials(isa, &x, most, scale, &mut y[1..=length]);
+                assert_eq!((y[0], y[length + 1]), (7.0, 7.0));
+                for (&x, &y) in x.iter().zip(&y[1..]) {
+                    let argument = (x - most) * scale;
+                    if argument.is_nan() {
+                        // -∞ · 0.
+                        assert!(y.is_nan());
+                        continue;
+                    }
+                    let exact = f64::from(argument).exp();
+                    assert!((f64::from(y) - exact).abs() <= 3e-7 * exact + 1e-44, "{isa:?}: {y:e} for {exact:e}");
+                }
+                if length > 0 && scale > 0.0 {
+                    assert_eq!(y[1..=length].iter().copied().fold(0.0, f32::max), 1.0);
+                }
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::adapter::{self, Adapter};
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;
 use crate::stored::{Stored, safetensors};
-use crate::tokenizer::TokenizerFiles;
+use crate::tokenizer::{self, TokenizerFiles};
 use crate::{gguf_config, gguf_tokenizer};
 
 /// Longest JSON file read, in bytes.
@@ -142,6 +142,10 @@ impl Checkpoint {
         &self.source.path
     }
 
+    pub fn is_gguf(&self) -> bool {
+        self.gguf.is_some()
+    }
+
     pub fn source(&self) -> &Source {
         &self.source
     }
@@ -189,6 +193,14 @@ impl Checkpoint {
             (Some(folder), _) => TokenizerFiles::of_folder(folder),
             (None, Some(gguf)) => gguf_tokenizer::files(gguf),
             (None, None) => TokenizerFiles::of_folder(&self.source.path),
+        }
+    }
+
+    /// Ids that end an answer, besides the tokenizer's EOS.
+    pub fn stop_ids(&self) -> Result<Vec<u32>> {
+        match &self.gguf {
+            Some(gguf) => gguf_tokenizer::stop_ids(gguf),
+            None => tokenizer::stop_ids(&self.source.path),
         }
     }
 

@@ -36,6 +36,8 @@ pub enum Error {
     DeviceUnavailable { device: String, available: Vec<String> },
     #[error("the model gave {value} for step {step}, not a finite number; its weights or activations overflow")]
     NotFinite { step: usize, value: f32 },
+    #[error("the model gave {value} as the logit of a next token, not a finite number; its weights or activations overflow")]
+    LogitNotFinite { value: f32 },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     /// The work was cancelled between two layers; its results are dropped.
@@ -59,7 +61,7 @@ impl Error {
             Self::ContextOverflow { .. } => "ERR_CONTEXT_OVERFLOW",
             Self::CacheBudget { .. } => "ERR_CACHE_BUDGET",
             Self::DeviceUnavailable { .. } => "ERR_DEVICE_UNAVAILABLE",
-            Self::NotFinite { .. } => "ERR_NOT_FINITE",
+            Self::NotFinite { .. } | Self::LogitNotFinite { .. } => "ERR_NOT_FINITE",
             Self::Io { .. } => "ERR_IO",
             Self::Cancelled | Self::Internal { .. } => "ERR_INTERNAL",
         }
@@ -82,7 +84,7 @@ impl Error {
                 json!({ "device": device, "available": available })
             }
             Self::NotFinite { step, .. } => json!({ "step": step }),
-            Self::Tokenizer { .. } | Self::Template { .. } | Self::Cancelled | Self::Internal { .. } => json!({}),
+            Self::LogitNotFinite { .. } | Self::Tokenizer { .. } | Self::Template { .. } | Self::Cancelled | Self::Internal { .. } => json!({}),
         }
     }
 }

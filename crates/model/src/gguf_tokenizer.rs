@@ -43,6 +43,15 @@ pub fn files(gguf: &Gguf) -> Result<TokenizerFiles> {
     })
 }
 
+/// The ids that end a text, a turn or a message, where the file names them.
+pub fn stop_ids(gguf: &Gguf) -> Result<Vec<u32>> {
+    let keys = ["eos_token_id", "eot_token_id", "eom_token_id"];
+    let ids = keys.map(|key| gguf.unsigned(&format!("tokenizer.ggml.{key}")));
+    let ids = ids.into_iter().filter_map(Result::transpose);
+    // 2³² − 1 stands for none.
+    ids.map(|id| id.map(|id| u32::try_from(id).unwrap_or(u32::MAX))).collect()
+}
+
 fn failed(message: String) -> Error {
     Error::Tokenizer { message }
 }

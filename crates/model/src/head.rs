@@ -130,7 +130,7 @@ fn language_model(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> 
     }
 }
 
-fn output_layer(config: &Config) -> &'static str {
+pub(crate) fn output_layer(config: &Config) -> &'static str {
     if config.tied_embeddings {
         "model.embed_tokens.weight"
     } else {
@@ -177,6 +177,19 @@ impl<B: Backend> Head<B> {
         Ok(Self {
             layers: layers.collect::<Result<_>>()?,
         })
+    }
+
+    /// The whole output layer: one logit for each token.
+    pub fn language_model(backend: &B, checkpoint: &Checkpoint, config: &Config) -> Result<Self> {
+        let output = linear(
+            backend,
+            checkpoint,
+            output_layer(config).trim_end_matches(".weight"),
+            config.vocab_size,
+            config.hidden_size,
+            false,
+        );
+        Ok(Self { layers: vec![output?] })
     }
 
     /// The rows of the output layer that matter: [negative, positive], or the mean of all.

@@ -38,6 +38,15 @@ pub struct Counters {
     pub budget: usize,
 }
 
+/// Whether the tree keeps head outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A few numbers each, for whoever asks again.
+    Outputs,
+    /// They are large: who asks later has them computed again, in one row.
+    Nothing,
+}
+
 /// Token ids on their way to the head outputs at some positions.
 #[derive(Debug)]
 pub struct Sequence {
@@ -45,11 +54,14 @@ pub struct Sequence {
     /// Ascending positions.
     reads: Vec<usize>,
     /// By read; none before it is known.
-    outputs: Vec<Option<Vec<f32>>>,
+    outputs: Vec<Option<Arc<Vec<f32>>>>,
     /// Reads that the batch in the making answers, and the numbers of its reads.
     awaited: Vec<(usize, usize)>,
-    /// Rows computed for it so far.
+    /// Whether more tokens will follow.
+    grows: bool,
+    /// Rows computed for the tokens behind those that were counted as hits or not.
     rows: usize,
+    counted: usize,
     /// Lives as long as the sequence: what it uses is not evicted meanwhile.
     life: Arc<()>,
 }
@@ -61,9 +73,37 @@ impl Sequence {
             ids,
             reads,
             awaited: vec![],
+            grows: false,
             rows: 0,
+            counted: 0,
             life: Arc::default(),
         }
+    }
+
+    /// A sequence that is read at its last token, and goes on token by token: see [`Sequence::grow`]. What it uses is
+    /// kept until it is dropped. At least one id.
+    pub fn growing(ids: Vec<u32>) -> Self {
+        let last = ids.len() - 1;
+        Self {
+            grows: true,
+            ..Self::new(ids, vec![last])
+        }
+    }
+
+    /// Adds a token, the head output of which is wanted next.
+    pub fn grow(&mut self, id: u32) {
+        self.reads = vec![self.ids.len()];
+        self.outputs = vec![None];
+        self.ids.push(id);
+    }
+
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// The last head output, once it is known.
+    pub fn output(&self) -> Option<&Arc<Vec<f32>>> {
+        self.outputs.last()?.as_ref()
     }
 
     /// Whether all head outputs are known.
@@ -72,7 +112,7 @@ impl Sequence {
     }
 
     /// The head outputs by read, once all are known.
-    pub fn outputs(&self) -> Option<Vec<Vec<f32>>> {
+    pub fn outputs(&self) -> Option<Vec<Arc<Vec<f32>>>> {
         self.outputs.iter().cloned().collect()
     }
 
@@ -96,6 +136,7 @@ pub struct Prefixes {
     bytes_per_page: usize,
     /// Whether sequences share what they have in common.
     shared: bool,
+    kept: Kept,
     /// Roots of sequences that share nothing.
     own_roots: Vec<(Weak<()>, NodeId)>,
     /// Sequences under way, each with the deepest node that it uses.
@@ -110,7 +151,7 @@ pub struct Prefixes {
 
 impl Prefixes {
     /// `budget` in bytes of keys and values, for at least one page. `shared`: whether sequences share what they have in common.
-    pub fn new(budget: usize, bytes_per_page: usize, shared: bool) -> Result<Self> {
+    pub fn new(budget: usize, bytes_per_page: usize, shared: bool, kept: Kept) -> Result<Self> {
         let most = budget / bytes_per_page;
         if most == 0 {
             let message =
@@ -124,6 +165,7 @@ impl Prefixes {
             tree: Tree::new(most),
             bytes_per_page,
             shared,
+            kept,
             own_roots: vec![],
             users: vec![],
             busy: vec![],
@@ -222,14 +264,18 @@ impl Prefixes {
     }
 
     /// Takes in the head outputs of the finished batch, by read.
-    pub fn commit(&mut self, outputs: &[Vec<f32>]) {
-        self.tree.land(outputs);
+    pub fn commit(&mut self, outputs: &[Arc<Vec<f32>>]) {
+        for (gone, by) in self.tree.land((self.kept == Kept::Outputs).then_some(outputs)) {
+            for (_, node) in self.users.iter_mut().filter(|(_, node)| *node == gone) {
+                *node = by;
+            }
+        }
         self.busy.clear();
         self.trim_notes();
     }
 
     /// Hands a sequence of the committed batch its head outputs.
-    pub fn collect(&mut self, sequence: &mut Sequence, outputs: &[Vec<f32>]) {
+    pub fn collect(&mut self, sequence: &mut Sequence, outputs: &[Arc<Vec<f32>>]) {
         if sequence.awaited.is_empty() {
             return;
         }
@@ -240,11 +286,16 @@ impl Prefixes {
     }
 
     /// A sequence that is done uses nothing and leads nobody, however long its owner keeps it.
-    fn release_if_done(&mut self, sequence: &Sequence) {
+    fn release_if_done(&mut self, sequence: &mut Sequence) {
         if !sequence.is_done() {
             return;
         }
-        self.counters.hits += sequence.length().saturating_sub(sequence.rows) as u64;
+        let new = sequence.length() - sequence.counted;
+        self.counters.hits += new.saturating_sub(sequence.rows) as u64;
+        (sequence.counted, sequence.rows) = (sequence.length(), 0);
+        if sequence.grows {
+            return;
+        }
         if self.leads(sequence) {
             self.leader.0 = Weak::new();
         }

@@ -1,12 +1,9 @@
 //! A process reward model: a checkpoint with its profile, ready to score.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use serde::Serialize;
 
 use crate::backbone::{Backbone, refuse_unknown};
 use crate::backend::Backend;
-use crate::batch::Batch;
 use crate::candle::Candle;
 use crate::checkpoint::{self, Checkpoint, Source};
 use crate::choose::{self, ProfileChoice};
@@ -15,8 +12,10 @@ use crate::config::Config;
 use crate::cpu::Cpu;
 use crate::device::{self, Opened};
 use crate::error::{Error, Result};
+use crate::forward::{Forward, On};
+pub use crate::forward::Iteration;
 use crate::head::{self, Head, HeadKind};
-use crate::prefixes::{Counters, Prefixes, Sequence};
+use crate::prefixes::{Counters, Kept, Sequence};
 use crate::profile::Profile;
 use crate::prompt::{Encoder, Prompt, Trace};
 use crate::tokenizer::Tokenizer;
@@ -57,134 +56,6 @@ pub struct Scored {
     pub scores: Vec<f32>,
     /// As the head gave them: one to three numbers a step.
     pub logits: Vec<Vec<f32>>,
-}
-
-/// The backbone and the head, whatever the backend.
-trait Forward: Send + Sync {
-    fn iteration(&self) -> Box<dyn Iteration + '_>;
-    fn counters(&self) -> Counters;
-}
-
-/// One forward pass in the making, of rows of many sequences. While it lives, others wait. What it has planned is
-/// forgotten unless it runs to its end.
-pub trait Iteration {
-    /// Adds what a sequence needs next, about `most` rows of it. Returns how many rows: none where all is known or on its
-    /// way, or where the memory is needed for the sequences that were planned before.
-    fn plan(&mut self, sequence: &mut Sequence, most: usize) -> Result<usize>;
-
-    /// Rows planned so far.
-    fn rows(&self) -> usize;
-
-    /// Computes what was planned. `cancelled` is asked between layers.
-    fn run(&mut self, cancelled: &dyn Fn() -> bool) -> Result<()>;
-
-    /// Hands a planned sequence what was computed.
-    fn collect(&mut self, sequence: &mut Sequence);
-}
-
-struct On<B: Backend> {
-    backend: B,
-    backbone: Backbone<B>,
-    head: Head<B>,
-    cache: Mutex<Cache<B>>,
-    /// As of the last finished iteration: reading them waits for none.
-    counters: Mutex<Counters>,
-}
-
-struct Cache<B: Backend> {
-    prefixes: Prefixes,
-    pages: B::Pages,
-}
-
-impl<B: Backend> On<B> {
-    fn new(backend: B, backbone: Backbone<B>, head: Head<B>, compute: &Compute, longest: usize) -> Result<Self> {
-        let shape = backbone.page_shape();
-        let bytes_per_page = backend.bytes_per_page(shape);
-        let budget = compute.budget(bytes_per_page, longest);
-        let prefixes = Prefixes::new(budget, bytes_per_page, compute.reuse)?;
-        Ok(Self {
-            counters: Mutex::new(prefixes.counters()),
-            cache: Mutex::new(Cache {
-                prefixes,
-                pages: backend.pages(shape),
-            }),
-            backend,
-            backbone,
-            head,
-        })
-    }
-}
-
-impl<B: Backend> Forward for On<B> {
-    fn iteration(&self) -> Box<dyn Iteration + '_> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.prefixes.begin();
-        Box::new(InTheMaking {
-            model: self,
-            cache,
-            batch: Batch::default(),
-            outputs: vec![],
-        })
-    }
-
-    fn counters(&self) -> Counters {
-        *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct InTheMaking<'a, B: Backend> {
-    model: &'a On<B>,
-    cache: MutexGuard<'a, Cache<B>>,
-    batch: Batch,
-    /// Of the head, by read.
-    outputs: Vec<Vec<f32>>,
-}
-
-impl<B: Backend> Iteration for InTheMaking<'_, B> {
-    fn plan(&mut self, sequence: &mut Sequence, most: usize) -> Result<usize> {
-        self.cache.prefixes.plan(sequence, most, &mut self.batch)
-    }
-
-    fn rows(&self) -> usize {
-        self.batch.ids.len()
-    }
-
-    fn run(&mut self, cancelled: &dyn Fn() -> bool) -> Result<()> {
-        let On {
-            backend,
-            backbone,
-            head,
-            ..
-        } = self.model;
-        let Cache { prefixes, pages } = &mut *self.cache;
-        backend.change(pages, &prefixes.changes())?;
-        if !self.batch.ids.is_empty() {
-            let hidden = backbone.forward(backend, &self.batch, pages, cancelled)?;
-            self.outputs = head.logits(backend, hidden)?;
-        }
-        if self.outputs.len() != self.batch.reads.len() {
-            return Err(Error::Internal {
-                message: format!(
-                    "{} head outputs for {} reads",
-                    self.outputs.len(),
-                    self.batch.reads.len()
-                ),
-            });
-        }
-        prefixes.commit(&self.outputs);
-        Ok(())
-    }
-
-    fn collect(&mut self, sequence: &mut Sequence) {
-        self.cache.prefixes.collect(sequence, &self.outputs);
-    }
-}
-
-impl<B: Backend> Drop for InTheMaking<'_, B> {
-    fn drop(&mut self) {
-        let counters = self.cache.prefixes.counters();
-        *self.model.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
-    }
 }
 
 impl Prm {
@@ -324,7 +195,7 @@ impl Prm {
     /// The scores of a prompt whose sequences are done.
     pub fn read(&self, prompt: &Prompt, sequences: &[Sequence]) -> Result<Scored> {
         let outputs: Option<Vec<_>> = sequences.iter().map(Sequence::outputs).collect();
-        let logits: Vec<Vec<f32>> = outputs.into_iter().flatten().flatten().collect();
+        let logits: Vec<Vec<f32>> = outputs.into_iter().flatten().flatten().map(|row| row.to_vec()).collect();
         if logits.len() != prompt.reads.len() {
             return Err(Error::Internal {
                 message: format!("{} scores for {} steps", logits.len(), prompt.reads.len()),
@@ -366,6 +237,13 @@ impl Parts<'_> {
             self.tokenizer,
         )?;
         let backbone = Backbone::load(&backend, self.checkpoint, self.config)?;
-        Ok(Box::new(On::new(backend, backbone, head, self.compute, self.limit)?))
+        Ok(Box::new(On::new(
+            backend,
+            backbone,
+            head,
+            self.compute,
+            self.limit,
+            Kept::Outputs,
+        )?))
     }
 }

@@ -373,6 +373,24 @@ impl Fill<'_> {
     }
 }
 
+/// The ids of pieces among which no score is read.
+pub(crate) fn ids_of(pieces: Vec<Piece>, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    let mut text = String::new();
+    for piece in pieces.into_iter().chain([Piece::Cut]) {
+        match piece {
+            Piece::Text(more) => text.push_str(&more),
+            Piece::Token(_) | Piece::Cut | Piece::Read(_) => {
+                ids.extend(tokenizer.encode(&std::mem::take(&mut text))?);
+                if let Piece::Token(id) = piece {
+                    ids.push(id);
+                }
+            }
+        }
+    }
+    Ok(ids)
+}
+
 fn is_steps(segment: &Segment) -> bool {
     matches!(segment, Segment::Mark(mark) if mark.mark == MarkKind::Steps)
 }

@@ -110,6 +110,11 @@ impl Tokenizer {
         Ok((encoding.get_ids().to_vec(), ranges.collect()))
     }
 
+    /// The text of ids, special tokens left out; what is no character yet is the replacement character.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(failed)
+    }
+
     /// The id of a special token by its name.
     pub fn special(&self, token: &str) -> Result<u32> {
         let id = self.inner.token_to_id(token).ok_or_else(|| Error::Tokenizer {
@@ -119,6 +124,18 @@ impl Tokenizer {
             return Err(self.beyond(id));
         }
         Ok(id)
+    }
+
+    /// The special tokens that tokenizer.json has texts begin with.
+    pub fn added_before(&self) -> Result<Vec<u32>> {
+        let added = self.inner.encode_fast("", true).map_err(failed)?;
+        let text = self.inner.encode_fast("a", true).map_err(failed)?;
+        let same = added.get_ids().iter().zip(text.get_ids()).take_while(|(a, b)| a == b);
+        let before: Vec<u32> = same.map(|(id, _)| *id).collect();
+        match before.iter().find(|id| **id as usize >= self.vocab_size) {
+            Some(id) => Err(self.beyond(*id)),
+            None => Ok(before),
+        }
     }
 
     /// The id of the BOS token if texts usually begin with it.
@@ -255,6 +272,29 @@ fn named_token(folder: &Path, name: &str) -> Result<Option<String>> {
             }),
         },
     }
+}
+
+/// `eos_token_id` of generation_config.json, else of config.json: a number, several or none.
+pub fn stop_ids(folder: &Path) -> Result<Vec<u32>> {
+    for name in ["generation_config.json", "config.json"] {
+        let path = folder.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let config = read_json(&path)?;
+        let ids = match &config["eos_token_id"] {
+            Value::Null => continue,
+            Value::Array(ids) => ids.as_slice(),
+            id => std::slice::from_ref(id),
+        };
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let all: Option<Vec<u32>> = ids.iter().map(id).collect();
+        return all.ok_or_else(|| Error::ModelInvalid {
+            message: format!("eos_token_id is {}, not a token id or a list of them", config["eos_token_id"]),
+            path,
+        });
+    }
+    Ok(vec![])
 }
 
 /// The chat template of a folder: chat_template.jinja, else that of tokenizer_config.json (the one named `default`

@@ -2,6 +2,7 @@
 //! are forgotten.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::batch::{Batch, Change, PAGE, Write};
 
@@ -36,7 +37,7 @@ pub(crate) struct Node {
     /// From the page of the first token to that of the last; none when they were evicted.
     pub(crate) pages: Vec<u32>,
     /// Head outputs by position.
-    pub(crate) outputs: BTreeMap<usize, Vec<f32>>,
+    pub(crate) outputs: BTreeMap<usize, Arc<Vec<f32>>>,
     /// Positions that the batch in the making reads, and the numbers of the reads.
     pub(crate) awaited: Vec<(usize, usize)>,
     /// The row of the first token, where it is in the batch in the making.
@@ -320,20 +321,68 @@ impl Tree {
         self.reading.push(id);
     }
 
-    /// Takes in the head outputs of the finished batch: all its rows are known from here on.
-    pub(crate) fn land(&mut self, outputs: &[Vec<f32>]) {
+    /// Takes in the head outputs of the finished batch, where they are kept: all its rows are known from here on. A node
+    /// that merely goes on from its parent takes that in; returns which nodes are gone, and into which.
+    pub(crate) fn land(&mut self, outputs: Option<&[Arc<Vec<f32>>]>) -> Vec<(NodeId, NodeId)> {
         for id in std::mem::take(&mut self.reading) {
             let node = self.at_mut(id);
             let before = node.bytes();
             for (position, read) in std::mem::take(&mut node.awaited) {
-                node.outputs.insert(position, outputs[read].clone());
+                if let Some(outputs) = outputs {
+                    node.outputs.insert(position, outputs[read].clone());
+                }
             }
             let more = node.bytes() - before;
             self.notes += more;
         }
-        for id in std::mem::take(&mut self.flight) {
+        let landed = std::mem::take(&mut self.flight);
+        for &id in &landed {
             self.at_mut(id).row = None;
         }
+        let mut gone: Vec<(NodeId, NodeId)> = Vec::new();
+        for id in landed {
+            // One that is gone already was taken in by its child, which has all of it.
+            while self.nodes[id].is_some()
+                && let Some(parent) = self.take_in_parent(id)
+            {
+                gone.push((parent, id));
+            }
+        }
+        gone
+    }
+
+    /// Joins a node to its parent where no other goes on from there: a text that grows token by token stays one node.
+    fn take_in_parent(&mut self, id: NodeId) -> Option<NodeId> {
+        let above = self.at(id).parent;
+        let parent = self.at(above);
+        if parent.tokens.is_empty()
+            || parent.children.len() != 1
+            || parent.pages.is_empty()
+            || self.at(id).pages.is_empty()
+        {
+            return None;
+        }
+        let parent = self.nodes[above].take()?;
+        self.vacant.push(above);
+        let node = self.at_mut(id);
+        let bytes = parent.bytes() + node.bytes();
+        let first_own = node.start / PAGE - parent.start / PAGE;
+        // Where the node begins within a page, it holds the parent's part of that page too.
+        let dropped = parent.pages.get(first_own).copied();
+        let pages = parent.pages.iter().copied().take(first_own);
+        node.pages.splice(0..0, pages);
+        node.tokens.splice(0..0, parent.tokens);
+        node.outputs.extend(parent.outputs);
+        node.start = parent.start;
+        node.parent = parent.parent;
+        node.used = node.used.max(parent.used);
+        let (first, after) = (node.tokens[0], node.bytes());
+        self.notes = self.notes + after - bytes;
+        self.at_mut(parent.parent).children.insert(first, id);
+        if let Some(page) = dropped {
+            self.pages.drop(page);
+        }
+        Some(above)
     }
 
     /// Undoes what the batch in the making has planned.

@@ -1,6 +1,7 @@
 //! How much is computed, counted: products, rows and pages, never time.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use surefoot_kernels::Precision;
 use surefoot_model::backbone::Backbone;
@@ -11,7 +12,7 @@ use surefoot_model::choose::ProfileChoice;
 use surefoot_model::compute::Compute;
 use surefoot_model::config::Config;
 use surefoot_model::cpu::Cpu;
-use surefoot_model::prefixes::{Prefixes, Sequence};
+use surefoot_model::prefixes::{Kept, Prefixes, Sequence};
 use surefoot_model::{Overflow, Prm, Source, Trace};
 
 mod recorded;
@@ -105,7 +106,7 @@ fn a_search_computes_each_distinct_token_once_and_holds_each_once() {
     let (prompt, paths, depth, step) = (50, 4, 6, 9);
     let shape = backbone.page_shape();
     let bytes_per_page = backend.bytes_per_page(shape);
-    let mut prefixes = Prefixes::new(1 << 30, bytes_per_page, true).unwrap();
+    let mut prefixes = Prefixes::new(1 << 30, bytes_per_page, true, Kept::Outputs).unwrap();
     let mut pages = backend.pages(shape);
     for level in 1..=depth {
         prefixes.begin();
@@ -118,7 +119,7 @@ fn a_search_computes_each_distinct_token_once_and_holds_each_once() {
         }
         backend.change(&mut pages, &prefixes.changes()).unwrap();
         backbone.forward(&backend, &batch, &mut pages, &|| false).unwrap();
-        prefixes.commit(&vec![vec![0.0]; batch.reads.len()]);
+        prefixes.commit(&vec![Arc::new(vec![0.0]); batch.reads.len()]);
     }
     let distinct = (prompt + paths * depth * step) as usize;
     let counters = prefixes.counters();

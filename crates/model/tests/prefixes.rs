@@ -1,10 +1,11 @@
 //! The prefix cache against a store that remembers which token lies in which slot.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use surefoot_model::batch::{Batch, Change, PAGE};
-use surefoot_model::prefixes::{Prefixes, Sequence};
+use surefoot_model::prefixes::{Kept, Prefixes, Sequence};
 
 const PAGE_BYTES: usize = 1 << 20;
 
@@ -34,7 +35,7 @@ impl Store {
     }
 
     /// Runs a batch: each row sees exactly its prefix, and its output is a fingerprint of that.
-    fn run(&mut self, batch: &Batch) -> Vec<Vec<f32>> {
+    fn run(&mut self, batch: &Batch) -> Vec<Arc<Vec<f32>>> {
         let mut prefixes = vec![vec![]; batch.ids.len()];
         // As in a layer: the keys and values of all rows are written before any row attends.
         for round in 0..2 {
@@ -93,11 +94,11 @@ impl Store {
     }
 }
 
-fn output(prefix: &[u32]) -> Vec<f32> {
+fn output(prefix: &[u32]) -> Arc<Vec<f32>> {
     let hash = prefix
         .iter()
         .fold(17u32, |hash, id| hash.wrapping_mul(31).wrapping_add(*id));
-    vec![(hash % 1_000_003) as f32]
+    Arc::new(vec![(hash % 1_000_003) as f32])
 }
 
 struct Cache {
@@ -108,7 +109,7 @@ struct Cache {
 impl Cache {
     fn new(pages: usize, shared: bool) -> Self {
         Self {
-            prefixes: Prefixes::new(pages * PAGE_BYTES, PAGE_BYTES, shared).unwrap(),
+            prefixes: Prefixes::new(pages * PAGE_BYTES, PAGE_BYTES, shared, Kept::Outputs).unwrap(),
             store: Store::default(),
         }
     }
@@ -134,6 +135,14 @@ impl Cache {
         batch.ids.len()
     }
 
+    /// For texts that grow: large outputs are not kept.
+    fn of_texts(pages: usize, shared: bool) -> Self {
+        Self {
+            prefixes: Prefixes::new(pages * PAGE_BYTES, PAGE_BYTES, shared, Kept::Nothing).unwrap(),
+            store: Store::default(),
+        }
+    }
+
     fn finish(&mut self, sequences: &mut [Sequence], most: usize) {
         let mut rounds = 0;
         while sequences.iter().any(|sequence| !sequence.is_done()) {
@@ -149,7 +158,7 @@ fn ids(text: &str) -> Vec<u32> {
     text.bytes().map(u32::from).collect()
 }
 
-fn expected(ids: &[u32], reads: &[usize]) -> Vec<Vec<f32>> {
+fn expected(ids: &[u32], reads: &[usize]) -> Vec<Arc<Vec<f32>>> {
     reads.iter().map(|&read| output(&ids[..=read])).collect()
 }
 
@@ -221,7 +230,7 @@ fn what_was_read_outlives_its_pages() {
 
 #[test]
 fn a_budget_without_a_page_and_a_sequence_above_the_budget_are_refused() {
-    let error = Prefixes::new(PAGE_BYTES - 1, PAGE_BYTES, true).err().unwrap();
+    let error = Prefixes::new(PAGE_BYTES - 1, PAGE_BYTES, true, Kept::Outputs).err().unwrap();
     assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
     let mut cache = Cache::new(2, true);
     cache.prefixes.begin();
@@ -231,7 +240,7 @@ fn a_budget_without_a_page_and_a_sequence_above_the_budget_are_refused() {
     // What the error asks for is enough, and one byte less is not.
     let needed = error.data()["needed"].as_u64().unwrap() as usize;
     for (budget, fits) in [(needed, true), (needed - 1, false)] {
-        let mut prefixes = Prefixes::new(budget, PAGE_BYTES, true).unwrap();
+        let mut prefixes = Prefixes::new(budget, PAGE_BYTES, true, Kept::Outputs).unwrap();
         prefixes.begin();
         assert_eq!(prefixes.plan(&mut long, 10, &mut Batch::default()).is_ok(), fits);
     }
@@ -280,7 +289,114 @@ fn without_sharing_nothing_is_found_and_nothing_stays() {
     assert!(cache.store.pages.is_empty());
 }
 
+/// A text on its way: what it grows by, last first.
+struct Growing {
+    sequence: Sequence,
+    rest: Vec<u32>,
+}
+
+impl Growing {
+    fn new(before: &[u32], rest: &[u32]) -> Self {
+        Self {
+            sequence: Sequence::growing(before.to_vec()),
+            rest: rest.iter().rev().copied().collect(),
+        }
+    }
+}
+
+/// One token more for each text that has its output; those that are complete go.
+fn advance(texts: &mut Vec<Growing>) {
+    texts.retain_mut(|text| {
+        let Some(found) = text.sequence.output() else {
+            return true;
+        };
+        assert_eq!(*found, output(text.sequence.ids()));
+        let next = text.rest.pop();
+        next.inspect(|&id| text.sequence.grow(id)).is_some()
+    });
+}
+
+#[test]
+fn texts_that_follow_one_prompt_read_it_once_and_then_cost_a_row_a_token() {
+    let mut cache = Cache::of_texts(100, true);
+    let prompt = ids(&"p".repeat(77));
+    let rests: Vec<Vec<u32>> = (0..32).map(|text| vec![200 + text; 40]).collect();
+    let mut texts: Vec<_> = rests.iter().map(|rest| Growing::new(&prompt, rest)).collect();
+    for token in 0..=40 {
+        let mut all: Vec<_> = texts.iter_mut().map(|text| &mut text.sequence).collect();
+        let rows = cache.step(&mut all, 1000, false);
+        assert_eq!(rows, if token == 0 { 77 } else { 32 });
+        advance(&mut texts);
+    }
+    assert!(texts.is_empty());
+    let counters = cache.prefixes.counters();
+    assert_eq!((counters.computed, counters.recomputed), (77 + 32 * 40, 0));
+    assert_eq!(counters.hits, 31 * 77);
+    // Who asks later has one row computed again.
+    let mut late = Sequence::growing(prompt.clone());
+    assert_eq!(cache.step(&mut [&mut late], 1000, false), 1);
+    assert_eq!(late.output(), Some(&output(&prompt)));
+    assert_eq!(cache.prefixes.counters().recomputed, 1);
+}
+
+#[test]
+fn a_text_that_waits_for_its_next_token_keeps_its_pages() {
+    let mut cache = Cache::of_texts(6, true);
+    let mut text = Sequence::growing(ids(&"t".repeat(90)));
+    cache.step(&mut [&mut text], 1000, false);
+    for round in 0..4 {
+        // Four pages would be needed where three are free: it waits for the text, or leads in its turn.
+        let mut other = Sequence::growing(vec![300 + round; 70]);
+        cache.step(&mut [&mut other], 1000, false);
+        assert_eq!(other.output(), Some(&output(other.ids())));
+    }
+    text.grow(7);
+    assert_eq!(cache.step(&mut [&mut text], 1000, false), 1);
+    assert_eq!(cache.prefixes.counters().recomputed, 0);
+}
+
 proptest! {
+    /// Texts that grow side by side, some of them alike for a while, under budgets that hold one or many of them.
+    #[test]
+    fn texts_that_grow_see_their_prefixes_whatever_grows_beside_them(
+        texts in proptest::collection::vec((0usize..100, proptest::collection::vec(0u32..2, 0..60)), 1..12),
+        pages in 6usize..40,
+        most in 1usize..80,
+        shared in proptest::bool::weighted(0.9),
+        failures in proptest::collection::vec(proptest::bool::weighted(0.1), 64),
+        late in 0usize..12,
+    ) {
+        let mut cache = Cache::of_texts(pages, shared);
+        let mut fails = failures.into_iter().cycle();
+        let begin = |(prompt, rest): &(usize, Vec<u32>)| {
+            let before: Vec<u32> = std::iter::once(9).chain((0..*prompt as u32).map(|at| at / 40)).collect();
+            Growing::new(&before, rest)
+        };
+        let late = late.min(texts.len());
+        let mut growing: Vec<_> = texts[late..].iter().map(begin).collect();
+        let mut coming: Vec<_> = texts[..late].iter().map(begin).collect();
+        let mut rounds = 0;
+        while !growing.is_empty() || !coming.is_empty() {
+            if rounds % 5 == 0 {
+                growing.extend(coming.pop());
+            }
+            let mut all: Vec<_> = growing.iter_mut().map(|text| &mut text.sequence).collect();
+            let fails = fails.next().unwrap();
+            cache.step(&mut all, most, fails);
+            if !fails {
+                advance(&mut growing);
+            }
+            rounds += 1;
+            prop_assert!(rounds < 20_000, "no progress");
+            // A page whose part is taken in by another is given back with the next batch.
+            let changes = cache.prefixes.changes();
+            cache.store.change(&changes);
+            prop_assert!(cache.store.most <= pages);
+            let counters = cache.prefixes.counters();
+            prop_assert_eq!(counters.bytes, PAGE_BYTES * cache.store.pages.len());
+        }
+    }
+
     /// Random texts over a small alphabet share prefixes of all lengths; random budgets evict; some batches fail.
     #[test]
     fn every_row_sees_its_prefix_and_every_read_is_right(

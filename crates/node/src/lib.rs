@@ -8,8 +8,9 @@ use std::time::Instant;
 use napi::bindgen_prelude::{AsyncTask, Env, Result as NapiResult, Task};
 use napi_derive::napi;
 use serde::de::DeserializeOwned;
-use surefoot_engine::{Event, Job, guarded};
+use surefoot_engine::{Event, Job, Kind, Outcome, Task as Work, guarded};
 use surefoot_model::compute::Compute;
+use surefoot_model::policy::{Ended, Generated};
 use surefoot_model::prefixes;
 use surefoot_model::{Error, Overflow, Result, Source, Trace};
 
@@ -50,7 +51,7 @@ impl Model {
     /// What the cache of prefixes did and holds.
     #[napi]
     pub fn counters(&self) -> Option<Counters> {
-        self.shared.as_ref().map(|model| model.prm().counters().into())
+        self.shared.as_ref().map(|model| model.counters().into())
     }
 
     #[napi]
@@ -93,7 +94,9 @@ pub struct Loaded {
 pub struct Load {
     source: Source,
     device: String,
-    profile: String,
+    /// As JSON: how a PRM is read, or how problems are put to a policy.
+    choice: String,
+    policy: bool,
     compute: String,
 }
 
@@ -103,12 +106,14 @@ impl Task for Load {
 
     fn compute(&mut self) -> NapiResult<Self::Output> {
         Ok(guarded(|| {
-            let choice = parse("profile", &self.profile)?;
             let compute = Compute {
                 device: self.device.parse()?,
                 ..parse("compute", &self.compute)?
             };
-            surefoot_engine::load(&self.source, &compute, &choice)
+            match self.policy {
+                true => surefoot_engine::load_policy(&self.source, &compute, &parse("options", &self.choice)?),
+                false => surefoot_engine::load(&self.source, &compute, &parse("profile", &self.choice)?),
+            }
         }))
     }
 
@@ -116,7 +121,11 @@ impl Task for Load {
         Ok(match output {
             Ok(model) => Loaded {
                 model: Some(Model {
-                    facts: serde_json::to_string(model.prm().facts()).unwrap_or_default(),
+                    facts: match model.kind() {
+                        Kind::Prm(prm) => serde_json::to_string(prm.facts()),
+                        Kind::Policy(policy) => serde_json::to_string(policy.facts()),
+                    }
+                    .unwrap_or_default(),
                     shared: Some(model),
                 }),
                 failure: None,
@@ -152,38 +161,118 @@ pub fn load_model(
             head: head.map(PathBuf::from),
         },
         device,
-        profile,
+        choice: profile,
+        policy: false,
         compute,
     })
 }
 
-/// What became of a job: scores and tokens, or a failure.
+/// Loads a policy likewise. `choice` is a JSON object of `prompt` and `separator`; `adapter` the folder of a LoRA adapter.
+#[napi(ts_return_type = "Promise<Loaded>")]
+pub fn load_policy(
+    path: String,
+    device: String,
+    choice: String,
+    adapter: Option<String>,
+    compute: String,
+) -> AsyncTask<Load> {
+    AsyncTask::new(Load {
+        source: Source {
+            path: path.into(),
+            head: adapter.map(PathBuf::from),
+        },
+        device,
+        choice,
+        policy: true,
+        compute,
+    })
+}
+
+/// What became of a job: scores and tokens, texts, or a failure. Or only more of a text: then `fresh` stands alone.
 #[napi(object)]
+#[derive(Default)]
 pub struct Done {
     pub id: f64,
     pub scores: Option<Vec<f64>>,
     pub tokens: Option<u32>,
     pub truncated: Option<u32>,
+    pub texts: Option<Vec<Text>>,
     pub failure: Option<Failure>,
+    pub fresh: Option<Fresh>,
+}
+
+/// More of text `index`.
+#[napi(object)]
+pub struct Fresh {
+    pub index: u32,
+    pub text: String,
+}
+
+/// A finished text.
+#[napi(object)]
+pub struct Text {
+    pub text: String,
+    /// `answer`, `step`, `stop` or `length`.
+    pub ended: String,
+    pub stop: Option<String>,
+    pub prompt_tokens: u32,
+    pub ids: Vec<u32>,
+    pub logprobs: Vec<f64>,
+}
+
+impl From<Generated> for Text {
+    fn from(generated: Generated) -> Self {
+        let (ended, stop) = match generated.ended {
+            Ended::Answer => ("answer", None),
+            Ended::Step => ("step", None),
+            Ended::Stop(stop) => ("stop", Some(stop)),
+            Ended::Length => ("length", None),
+        };
+        Self {
+            text: generated.text,
+            ended: ended.into(),
+            stop,
+            prompt_tokens: generated.prompt_tokens as u32,
+            ids: generated.ids,
+            logprobs: generated.logprobs,
+        }
+    }
 }
 
 impl From<Event> for Done {
     fn from(event: Event) -> Self {
-        let id = event.id as f64;
-        match event.outcome {
-            Ok(outcome) => Self {
+        let (id, outcome) = match event {
+            Event::Text { id, index, text } => {
+                let index = index as u32;
+                return Self {
+                    id: id as f64,
+                    fresh: Some(Fresh { index, text }),
+                    ..Self::default()
+                };
+            }
+            Event::Done { id, outcome } => (id as f64, outcome),
+        };
+        match outcome {
+            Ok(Outcome::Scored {
+                scores,
+                tokens,
+                truncated,
+            }) => Self {
                 id,
-                scores: Some(outcome.scores.into_iter().map(f64::from).collect()),
-                tokens: Some(outcome.tokens as u32),
-                truncated: Some(outcome.truncated as u32),
-                failure: None,
+                scores: Some(scores.into_iter().map(f64::from).collect()),
+                tokens: Some(tokens as u32),
+                truncated: Some(truncated as u32),
+                ..Self::default()
+            },
+            Ok(Outcome::Generated(texts)) => Self {
+                id,
+                texts: Some(texts.into_iter().map(Text::from).collect()),
+                ..Self::default()
             },
             Err(error) => Self {
                 id,
-                scores: None,
-                tokens: None,
-                truncated: None,
                 failure: Some(error.into()),
+                ..Self::default()
             },
         }
     }
@@ -215,9 +304,6 @@ impl Engine {
         system: Option<String>,
         truncate: bool,
     ) -> NapiResult<f64> {
-        let Some(model) = model.shared.clone() else {
-            return Err(napi::Error::from_reason("the model is disposed"));
-        };
         let trace = Trace {
             problem,
             steps,
@@ -228,10 +314,25 @@ impl Engine {
                 Overflow::Refuse
             },
         };
+        self.queue(model, caller, Work::Score(trace))
+    }
+
+    /// Queues texts to write, as a JSON object says. `streams`: whether their text is told while it is being written.
+    #[napi(catch_unwind)]
+    pub fn submit_texts(&self, model: &Model, caller: f64, request: String, streams: bool) -> NapiResult<f64> {
+        let request = serde_json::from_str(&request);
+        let request = request.map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        self.queue(model, caller, Work::Generate { request, streams })
+    }
+
+    fn queue(&self, model: &Model, caller: f64, task: Work) -> NapiResult<f64> {
+        let Some(model) = model.shared.clone() else {
+            return Err(napi::Error::from_reason("the model is disposed"));
+        };
         Ok(self.shared.submit(Job {
             model,
             caller: caller as u64,
-            trace,
+            task,
         }) as f64)
     }
 
