@@ -2,6 +2,7 @@
 
     pip install -r scripts/requirements-reference.txt
     python scripts/reference.py                           all of fixtures/ (reads ../shared/data too)
+    python scripts/reference.py --sampling                fixtures/sampling/ only
     python scripts/reference.py --shape 0.5b --out DIR    a seeded checkpoint of Qwen2.5-0.5B's shape, for benches/
 
 The same versions on the same kind of CPU write the same bytes. No test runs this script.
@@ -41,6 +42,8 @@ fixtures/qwen2_5-tokenizer.json    ids by transformers with the real Qwen2.5 tok
     prompts              [{file, row, problem, steps, ids, reads}] whole mlp2 sequences by apply_chat_template
 
 fixtures/stories260k/    copied from ../shared/data/models/stories260k: a trained Llama and its 256 greedy ids
+
+fixtures/sampling/    what transformers leaves to draw from, and its greedy texts: reference/sampling.py says the shape
 """
 
 import argparse
@@ -49,7 +52,7 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
-from reference import fixtures, shape
+from reference import fixtures, sampling, shape
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +63,7 @@ def main() -> None:
         "--shape", choices=sorted(shape.SHAPES), help="write a checkpoint of this size, and no fixtures"
     )
     parser.add_argument("--out", type=Path, help="its folder")
+    parser.add_argument("--sampling", action="store_true", help="write fixtures/sampling/ only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
@@ -68,8 +72,10 @@ def main() -> None:
         if arguments.out is None:
             parser.error("--shape needs --out DIR")
         shape.write(arguments.shape, arguments.out)
-    else:
+        return
+    if not arguments.sampling:
         fixtures.write(ROOT / "fixtures", ROOT.parent / "shared" / "data")
+    sampling.write(ROOT)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ use std::time::Duration;
 pub use model::{Kind, Model};
 pub use registry::{load, load_policy};
 use surefoot_model::{Error, Result};
-use work::{Work, internal};
 pub use work::{Outcome, Task};
+use work::{Work, internal};
 
 /// How long one step should take, where the weights allow.
 const STEP: Duration = Duration::from_millis(100);

@@ -108,8 +108,14 @@ fn a_bad_job_fails_alone() {
     assert_eq!(events.len(), 3);
     for event in events {
         match &event {
-            Event::Done { id, outcome: Err(error) } if *id == bad => assert_eq!(error.code(), "ERR_INVALID_ARGUMENT"),
-            Event::Done { id, outcome: Err(error) } => assert_eq!((*id, error.code()), (long, "ERR_CONTEXT_OVERFLOW")),
+            Event::Done {
+                id,
+                outcome: Err(error),
+            } if *id == bad => assert_eq!(error.code(), "ERR_INVALID_ARGUMENT"),
+            Event::Done {
+                id,
+                outcome: Err(error),
+            } => assert_eq!((*id, error.code()), (long, "ERR_CONTEXT_OVERFLOW")),
             Event::Done { id, .. } => assert_eq!((*id, scores(&event).len()), (good, 1)),
             Event::Text { .. } => panic!("{event:?}"),
         }

@@ -242,7 +242,10 @@ fn weights_of_a_softmax_are_near_f64_and_write_nothing_else() {
                         continue;
                     }
                     let exact = f64::from(argument).exp();
-                    assert!((f64::from(y) - exact).abs() <= 3e-7 * exact + 1e-44, "{isa:?}: {y:e} for {exact:e}");
+                    assert!(
+                        (f64::from(y) - exact).abs() <= 3e-7 * exact + 1e-44,
+                        "{isa:?}: {y:e} for {exact:e}"
+                    );
                 }
                 if length > 0 && scale > 0.0 {
                     assert_eq!(y[1..=length].iter().copied().fold(0.0, f32::max), 1.0);

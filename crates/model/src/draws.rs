@@ -107,7 +107,10 @@ mod tests {
             }
         }
         let expected = 16_000.0 / 16.0;
-        let chi: f64 = counts.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
+        let chi: f64 = counts
+            .iter()
+            .map(|&n| (f64::from(n) - expected).powi(2) / expected)
+            .sum();
         // The 99.9th percentile of 15 degrees of freedom.
         assert!(chi < 37.70, "{chi}");
     }

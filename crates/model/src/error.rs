@@ -36,7 +36,9 @@ pub enum Error {
     DeviceUnavailable { device: String, available: Vec<String> },
     #[error("the model gave {value} for step {step}, not a finite number; its weights or activations overflow")]
     NotFinite { step: usize, value: f32 },
-    #[error("the model gave {value} as the logit of a next token, not a finite number; its weights or activations overflow")]
+    #[error(
+        "the model gave {value} as the logit of a next token, not a finite number; its weights or activations overflow"
+    )]
     LogitNotFinite { value: f32 },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
@@ -84,7 +86,11 @@ impl Error {
                 json!({ "device": device, "available": available })
             }
             Self::NotFinite { step, .. } => json!({ "step": step }),
-            Self::LogitNotFinite { .. } | Self::Tokenizer { .. } | Self::Template { .. } | Self::Cancelled | Self::Internal { .. } => json!({}),
+            Self::LogitNotFinite { .. }
+            | Self::Tokenizer { .. }
+            | Self::Template { .. }
+            | Self::Cancelled
+            | Self::Internal { .. } => json!({}),
         }
     }
 }

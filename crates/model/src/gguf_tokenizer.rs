@@ -49,7 +49,8 @@ pub fn stop_ids(gguf: &Gguf) -> Result<Vec<u32>> {
     let ids = keys.map(|key| gguf.unsigned(&format!("tokenizer.ggml.{key}")));
     let ids = ids.into_iter().filter_map(Result::transpose);
     // 2³² − 1 stands for none.
-    ids.map(|id| id.map(|id| u32::try_from(id).unwrap_or(u32::MAX))).collect()
+    ids.map(|id| id.map(|id| u32::try_from(id).unwrap_or(u32::MAX)))
+        .collect()
 }
 
 fn failed(message: String) -> Error {
@@ -206,19 +207,21 @@ fn sentence_piece(gguf: &Gguf, vocabulary: &Vocabulary<'_>) -> Result<Value> {
         .map(|(_, left, right)| [&tokens[*left], &tokens[*right]])
         .collect();
     let mut normalizers = vec![json!({ "type": "Replace", "pattern": { "String": " " }, "content": "▁" })];
+    let mut decoders = vec![
+        json!({ "type": "Replace", "pattern": { "String": "▁" }, "content": " " }),
+        json!({ "type": "ByteFallback" }),
+        json!({ "type": "Fuse" }),
+    ];
     if gguf.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
         normalizers.insert(0, json!({ "type": "Prepend", "prepend": "▁" }));
+        decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
     }
     let unknown = vocabulary.kinds.iter().position(|kind| *kind == UNKNOWN);
     Ok(json!({
         "version": "1.0",
         "added_tokens": vocabulary.added(),
         "normalizer": { "type": "Sequence", "normalizers": normalizers },
-        "decoder": { "type": "Sequence", "decoders": [
-            { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
-            { "type": "ByteFallback" },
-            { "type": "Fuse" },
-        ] },
+        "decoder": { "type": "Sequence", "decoders": decoders },
         "model": {
             "type": "BPE", "vocab": vocabulary.json(), "merges": merges, "fuse_unk": true,
             "byte_fallback": vocabulary.kinds.contains(&BYTE), "unk_token": unknown.map(|id| &tokens[id]),

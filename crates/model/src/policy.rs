@@ -174,9 +174,10 @@ impl Policy {
             (PromptKind::Chat, Some(text)) => Some(Template::parse(text, &tokenizer)?),
             (PromptKind::Chat, None) => {
                 return Err(Error::Template {
-                    message: "the checkpoint has no chat template; add chat_template.jinja to its folder, or choose the \
+                    message:
+                        "the checkpoint has no chat template; add chat_template.jinja to its folder, or choose the \
                               prompt \"plain\""
-                        .into(),
+                            .into(),
                 });
             }
         };
@@ -209,7 +210,9 @@ impl Policy {
         };
         let named = source.adapter().unwrap_or(&source.path);
         let output = output_layer(&config);
-        let unused = (config.tied_embeddings).then_some("lm_head.weight").filter(|name| *name != output);
+        let unused = (config.tied_embeddings)
+            .then_some("lm_head.weight")
+            .filter(|name| *name != output);
         Ok(Self {
             forward,
             tokenizer,
@@ -265,7 +268,10 @@ impl Policy {
             }
             None => {
                 pieces.extend(self.beginning.iter().copied().map(Piece::Token));
-                for (part, after) in [(request.system.as_deref().unwrap_or(""), "\n\n"), (&request.problem, "\n")] {
+                for (part, after) in [
+                    (request.system.as_deref().unwrap_or(""), "\n\n"),
+                    (&request.problem, "\n"),
+                ] {
                     if !part.is_empty() {
                         pieces.push(Piece::Text(format!("{part}{after}")));
                     }
@@ -303,7 +309,40 @@ impl Policy {
             });
         }
         let request = Arc::new(request.clone());
-        (0..request.n as u64).map(|index| self.generation(&request, &ids, index)).collect()
+        (0..request.n as u64)
+            .map(|index| self.generation(&request, &ids, index))
+            .collect()
+    }
+
+    /// Writes the texts of requests, in passes of at most `rows` rows.
+    pub fn write(
+        &self,
+        requests: &[Request],
+        rows: usize,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<Vec<Generated>>> {
+        let mut work: Vec<Vec<Generation>> = requests.iter().map(|one| self.begin(one)).collect::<Result<_>>()?;
+        loop {
+            let mut pass = self.iteration();
+            let mut open: Vec<_> = work.iter_mut().flatten().filter(|text| !text.is_done()).collect();
+            if open.is_empty() {
+                break;
+            }
+            for text in &mut open {
+                let left = rows.saturating_sub(pass.rows());
+                if left > 0 {
+                    pass.plan(text.sequence_mut(), left)?;
+                }
+            }
+            pass.run(cancelled)?;
+            open.iter_mut().for_each(|text| pass.collect(text.sequence_mut()));
+            drop(pass);
+            open.into_iter().try_for_each(|text| self.advance(text))?;
+        }
+        let texts = work
+            .iter()
+            .map(|texts| texts.iter().filter_map(Generation::generated).collect());
+        Ok(texts.collect())
     }
 
     fn generation(&self, request: &Arc<Request>, ids: &[u32], index: u64) -> Result<Generation> {
@@ -331,7 +370,12 @@ impl Policy {
 
     /// Takes the next token of a text whose last logits are known; without them nothing happens.
     pub fn advance(&self, generation: &mut Generation) -> Result<()> {
-        let Some(logits) = generation.sequence.output().cloned().filter(|_| generation.ended.is_none()) else {
+        let Some(logits) = generation
+            .sequence
+            .output()
+            .cloned()
+            .filter(|_| generation.ended.is_none())
+        else {
             return Ok(());
         };
         if let Some(&value) = logits.iter().find(|logit| !logit.is_finite()) {
@@ -340,12 +384,17 @@ impl Policy {
         let spare = self.samplers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut sampler = spare.unwrap_or_default();
         let next = self.next(&mut sampler, generation, &logits);
-        self.samplers.lock().unwrap_or_else(PoisonError::into_inner).push(sampler);
+        self.samplers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sampler);
         generation.take(self, next?, &logits)
     }
 
     fn next(&self, sampler: &mut Sampler, generation: &Generation, logits: &[f32]) -> Result<u32> {
-        let Generation { request, writer, draws, .. } = generation;
+        let Generation {
+            request, writer, draws, ..
+        } = generation;
         let mut failure = None;
         let refused = |id| {
             let writes = writer.would_write(&self.tokenizer, id, &request.banned_texts);
@@ -440,12 +489,19 @@ impl Generation {
 
 /// A score head stands where the output layer should.
 fn refuse_prm(checkpoint: &Checkpoint, config: &Config) -> Result<()> {
-    let heads = ["score.weight", "score.2.weight", "v_head.summary.weight", "score_head.weight"];
+    let heads = [
+        "score.weight",
+        "score.2.weight",
+        "v_head.summary.weight",
+        "score_head.weight",
+    ];
     let head = heads.into_iter().find(|name| checkpoint.shape(name).is_some());
     let output = output_layer(config);
     let message = match head {
         Some(head) => format!("it has the head {head}: a reward model, which scores and does not write; use PRM.load"),
-        None if checkpoint.shape(output).is_none() => format!("it has no output layer ({output}): nothing to write with"),
+        None if checkpoint.shape(output).is_none() => {
+            format!("it has no output layer ({output}): nothing to write with")
+        }
         None => return Ok(()),
     };
     Err(Error::ModelUnsupported {
@@ -486,5 +542,12 @@ fn on<B: Backend + 'static>(
     let head = Head::language_model(&backend, checkpoint, config)?;
     let backbone = Backbone::load(&backend, checkpoint, config)?;
     let longest = config.max_positions;
-    Ok(Box::new(On::new(backend, backbone, head, compute, longest, Kept::Nothing)?))
+    Ok(Box::new(On::new(
+        backend,
+        backbone,
+        head,
+        compute,
+        longest,
+        Kept::Nothing,
+    )?))
 }

@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::cpu::Cpu;
 use crate::device::{self, Opened};
 use crate::error::{Error, Result};
-use crate::forward::{Forward, On};
 pub use crate::forward::Iteration;
+use crate::forward::{Forward, On};
 use crate::head::{self, Head, HeadKind};
 use crate::prefixes::{Counters, Kept, Sequence};
 use crate::profile::Profile;
@@ -195,7 +195,12 @@ impl Prm {
     /// The scores of a prompt whose sequences are done.
     pub fn read(&self, prompt: &Prompt, sequences: &[Sequence]) -> Result<Scored> {
         let outputs: Option<Vec<_>> = sequences.iter().map(Sequence::outputs).collect();
-        let logits: Vec<Vec<f32>> = outputs.into_iter().flatten().flatten().map(|row| row.to_vec()).collect();
+        let logits: Vec<Vec<f32>> = outputs
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|row| row.to_vec())
+            .collect();
         if logits.len() != prompt.reads.len() {
             return Err(Error::Internal {
                 message: format!("{} scores for {} steps", logits.len(), prompt.reads.len()),

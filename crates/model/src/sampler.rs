@@ -57,7 +57,10 @@ impl Settings {
             return invalid("minP", format!("must be from 0 to 1, got {}", self.min_p));
         }
         if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
-            return invalid("repetitionPenalty", format!("must be above 0, got {}", self.repetition_penalty));
+            return invalid(
+                "repetitionPenalty",
+                format!("must be above 0, got {}", self.repetition_penalty),
+            );
         }
         match self.banned.iter().find(|id| **id as usize >= vocabulary) {
             Some(id) => invalid("bans", format!("token {id}, of {vocabulary} tokens")),
@@ -89,7 +92,9 @@ impl Choice {
         let total: f64 = self.weights.iter().map(|&weight| f64::from(weight)).sum();
         let weights = self.weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0);
         let id = |at: usize| self.ids.get(at).copied().unwrap_or(at as u32);
-        weights.map(|(at, &weight)| (id(at), f64::from(weight) / total)).collect()
+        weights
+            .map(|(at, &weight)| (id(at), f64::from(weight) / total))
+            .collect()
     }
 
     /// The token at `uniform`, from [0, 1), of the weights laid end to end; `None` where all weights are 0.

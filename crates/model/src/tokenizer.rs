@@ -290,7 +290,10 @@ pub fn stop_ids(folder: &Path) -> Result<Vec<u32>> {
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         let all: Option<Vec<u32>> = ids.iter().map(id).collect();
         return all.ok_or_else(|| Error::ModelInvalid {
-            message: format!("eos_token_id is {}, not a token id or a list of them", config["eos_token_id"]),
+            message: format!(
+                "eos_token_id is {}, not a token id or a list of them",
+                config["eos_token_id"]
+            ),
             path,
         });
     }

@@ -89,7 +89,11 @@ impl Writer {
 
     /// The text that was not given out yet and that no stop can take back.
     pub fn fresh(&mut self, ended: bool) -> &str {
-        let held = if ended || self.stopped.is_some() { 0 } else { self.held() };
+        let held = if ended || self.stopped.is_some() {
+            0
+        } else {
+            self.held()
+        };
         let upto = (self.text.len() - held).max(self.given);
         let from = std::mem::replace(&mut self.given, upto);
         &self.text[from..upto]

@@ -230,7 +230,9 @@ fn what_was_read_outlives_its_pages() {
 
 #[test]
 fn a_budget_without_a_page_and_a_sequence_above_the_budget_are_refused() {
-    let error = Prefixes::new(PAGE_BYTES - 1, PAGE_BYTES, true, Kept::Outputs).err().unwrap();
+    let error = Prefixes::new(PAGE_BYTES - 1, PAGE_BYTES, true, Kept::Outputs)
+        .err()
+        .unwrap();
     assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
     let mut cache = Cache::new(2, true);
     cache.prefixes.begin();
