@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use surefoot_engine::{Engine, Event, Job, JobId, Model, Outcome, Task, guarded, load};
+use surefoot_engine::{Engine, Event, Job, JobId, Model, Outcome, Task, guarded, load, load_policy};
 use surefoot_model::choose::ProfileChoice;
 use surefoot_model::compute::Compute;
 use surefoot_model::device::Choice;
+use surefoot_model::policy::{PolicyChoice, Request};
+use surefoot_model::sampler::Settings;
 use surefoot_model::{Overflow, Source, Trace};
 
 fn fixture(name: &str) -> PathBuf {
@@ -300,4 +302,157 @@ fn an_aborted_step_leaves_no_page_behind() {
     );
     assert_eq!(bytes_after(&model), bytes_after(&fresh.unwrap()));
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn tiny(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(name)
+}
+
+fn policy() -> Arc<Model> {
+    let source = Source::new(tiny("tiny-policy"));
+    load_policy(&source, &Compute::on(Choice::Cpu), &PolicyChoice::default()).unwrap()
+}
+
+fn writing(model: &Arc<Model>, caller: u64, n: usize, seed: u64, streams: bool) -> Job {
+    let request = Request {
+        problem: "A pond has 9 fish. 4 more come. How many fish are there?".into(),
+        system: None,
+        prefix: String::new(),
+        n,
+        step: false,
+        separator: None,
+        stop: vec![],
+        max_tokens: 80,
+        settings: Settings::default(),
+        banned_texts: vec![],
+        seed,
+        path: String::new(),
+        logprobs: false,
+    };
+    Job {
+        model: model.clone(),
+        caller,
+        task: Task::Generate { request, streams },
+    }
+}
+
+fn texts(event: &Event) -> Vec<String> {
+    match event {
+        Event::Done {
+            outcome: Ok(Outcome::Generated(texts)),
+            ..
+        } => texts.iter().map(|text| text.text.clone()).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn texts_are_the_same_beside_other_texts_and_beside_traces() {
+    let policy = policy();
+    let alone = Engine::default();
+    alone.submit(writing(&policy, 0, 3, 5, false));
+    let expected = texts(&drain(&alone)[0]);
+    let engine = Engine::default();
+    let prm = model("qwen2-mlp2");
+    let mut wanted = vec![];
+    for round in 0..20 {
+        engine.submit(writing(&policy, round, 2, 100 + round, false));
+        engine.submit(Job {
+            caller: round,
+            ..job(&prm, &[&format!("{round} is one step"), "and another"])
+        });
+        if round % 6 == 0 {
+            wanted.push(engine.submit(writing(&policy, round, 3, 5, false)));
+        }
+        // Those that come later join those that are under way.
+        engine.step(&slow());
+    }
+    let mut events = drain(&engine);
+    events.retain(|event| matches!(event, Event::Done { id, .. } if wanted.contains(id)));
+    assert!(!events.is_empty());
+    for event in &events {
+        assert_eq!(texts(event), expected);
+    }
+}
+
+#[test]
+fn a_text_is_told_while_it_is_written_and_the_pieces_are_the_text() {
+    let engine = Engine::default();
+    let policy = policy();
+    let told = engine.submit(writing(&policy, 0, 2, 1, true));
+    engine.submit(writing(&policy, 0, 2, 1, false));
+    let mut pieces = [String::new(), String::new()];
+    let (mut steps_with_text, mut done) = (0, None);
+    // Every pass takes a second: it tells after each.
+    let slow = slow();
+    while engine.waiting() > 0 {
+        let events = engine.step(&slow);
+        steps_with_text += usize::from(events.iter().any(|event| matches!(event, Event::Text { .. })));
+        for event in events {
+            match event {
+                Event::Text { id, index, text } => {
+                    assert!(id == told && done.is_none() && !text.is_empty());
+                    pieces[index] += &text;
+                }
+                Event::Done { id, .. } if id == told => done = Some(texts(&event)),
+                Event::Done { .. } => {}
+            }
+        }
+    }
+    assert_eq!(done.unwrap(), pieces);
+    assert!(steps_with_text > 10, "{steps_with_text}");
+}
+
+#[test]
+fn a_cancelled_text_gives_its_pages_back_and_holds_up_nobody() {
+    let engine = Engine::default();
+    let policy = policy();
+    let slow = slow();
+    let stays = engine.submit(writing(&policy, 0, 1, 9, false));
+    let goes = engine.submit(writing(&policy, 1, 64, 9, true));
+    for _ in 0..5 {
+        engine.step(&slow);
+    }
+    engine.cancel(goes);
+    let events = drain(&engine);
+    assert_eq!(ids(&events), [stays]);
+    assert!(events.iter().all(|event| matches!(event, Event::Done { .. })));
+    assert_eq!(engine.waiting(), 0);
+}
+
+#[test]
+fn work_of_the_wrong_kind_fails_by_itself() {
+    let engine = Engine::default();
+    let (policy, prm) = (policy(), model("qwen2-mlp2"));
+    let write = engine.submit(writing(&prm, 0, 1, 1, false));
+    let score = engine.submit(job(&policy, &["2 + 2 = 4"]));
+    let good = engine.submit(writing(&policy, 0, 1, 1, false));
+    for event in drain(&engine) {
+        match event {
+            Event::Done {
+                id,
+                outcome: Err(error),
+            } => {
+                assert!(id == write || id == score);
+                assert_eq!(error.code(), "ERR_INVALID_ARGUMENT");
+            }
+            other => assert_eq!(ids(&[other]), [good]),
+        }
+    }
+}
+
+/// A policy with much to write does not keep a PRM waiting, nor the other way round.
+#[test]
+fn models_take_turns() {
+    let engine = Engine::default();
+    let (policy, prm) = (policy(), model("qwen2-mlp2"));
+    engine.submit(writing(&policy, 0, 400, 1, false));
+    let slow = slow();
+    engine.step(&slow);
+    let score = engine.submit(job(&prm, &["2 + 2 = 4"]));
+    let mut steps = 0;
+    while !ids(&engine.step(&slow)).contains(&score) {
+        steps += 1;
+        assert!(steps < 3);
+    }
 }
