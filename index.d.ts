@@ -1,6 +1,475 @@
-import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-CReb5kVT.mjs";
-import { a as StepsTrace, c as Aggregate, i as SolutionTrace, l as aggregate, n as ScoredTrace, o as Trace, r as Semantics, s as splitSteps, t as ScoredStep, u as aggregates } from "./scorer-qEFsnAL-.mjs";
+import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-U6UdIo-C.mjs";
+import { a as StepsTrace, c as Aggregate, i as SolutionTrace, l as aggregate, n as ScoredTrace, o as Trace, r as Semantics, s as splitSteps, t as ScoredStep, u as aggregates } from "./scorer-CAoDex1q.mjs";
 
+//#region src/generator/generator.d.ts
+/** A policy: what writes answers, or the next step of one. */
+interface Generator {
+  /** For reports and journals: the model's name and where it runs, never a key. */
+  readonly id: string;
+  /** What it can do. Of a server whose dialect is to be detected: as of now, and for good after {@link Generator.ready}. */
+  readonly capabilities: Capabilities;
+  /** Finds out what the capabilities are, where that takes asking. */
+  ready?(options?: {
+    readonly signal?: AbortSignal;
+  }): Promise<void>;
+  /**
+  * Writes `n` samples, in order.
+  *
+  * @throws `ERR_CAPABILITY` for what it cannot do; `ERR_INVALID_ARGUMENT`; the signal's reason
+  */
+  sample(request: SampleRequest, options?: SampleOptions): Promise<Sample[]>;
+}
+interface Capabilities {
+  /** Goes on with an answer that is begun (`prefix`), as beam and tree search need it. */
+  readonly prefill: boolean;
+  /** Writes the `n` samples of a request in one go, for one reading of the prompt. Without it they are `n` calls. */
+  readonly n: boolean;
+  /** Tells whether a step or the whole answer ended. */
+  readonly stopReason: boolean;
+  readonly logprobs: boolean;
+  /** The same seed gives the same text. */
+  readonly seed: boolean;
+}
+interface SampleRequest {
+  readonly problem: string;
+  readonly system?: string;
+  /** What the answer begins with; it is not repeated in the samples. Needs the capability `prefill`. @default '' */
+  readonly prefix?: string;
+  /** @default 1 */
+  readonly n?: number;
+  /** Write to the end of the answer, or of a step. @default 'answer' */
+  readonly until?: "answer" | "step";
+  /** The text that ends a step. @default the generator's, mostly a blank line */
+  readonly separator?: string;
+  /** Texts that end a sample; they are not part of it. */
+  readonly stop?: readonly string[];
+  /** @default 2048 */
+  readonly maxTokens?: number;
+  /** 0: always the likeliest token. @default 0.7 */
+  readonly temperature?: number;
+  /** Only among the so many likeliest tokens. @default all */
+  readonly topK?: number;
+  /** Only among the likeliest tokens that together have this probability. @default 1 */
+  readonly topP?: number;
+  /** Only among tokens with at least this part of the likeliest one's probability. @default 0 */
+  readonly minP?: number;
+  /** Divides the logits of tokens that occurred, in the prompt too (Keskar et al. 2019). @default 1 */
+  readonly repetitionPenalty?: number;
+  /** Token ids, and texts that shall not be written. */
+  readonly bans?: readonly (number | string)[];
+  /** Of every draw. @default 1 where the generator is native; elsewhere the server's own */
+  readonly seed?: number;
+  /** Sets apart requests that are alike but shall give other samples. @default '' */
+  readonly path?: string;
+  /** Whether the samples carry `logprobs`. @default false */
+  readonly logprobs?: boolean;
+}
+interface SampleOptions {
+  readonly signal?: AbortSignal;
+  /** Hears the text of sample `index` as it is written, in whole characters; where a generator does not stream, at its end. */
+  readonly onText?: (text: string, index: number) => void;
+}
+/**
+* `answer`: the model ended its answer. `step`: the separator came, and the answer goes on. `stop`: a stop text came.
+* `length`: no token was left, of `maxTokens` or of the context.
+*/
+type Ended = "answer" | "step" | "stop" | "length";
+interface Sample {
+  /** What follows the prefix, without the text that ended it: after a `step` the next prefix is prefix + text + separator. */
+  readonly text: string;
+  /** null: the answer or a stop text ended it, and the generator cannot tell which. */
+  readonly ended: Ended | null;
+  /** The stop text that came. */
+  readonly stop?: string;
+  /** Tokens of all that stands before the text. */
+  readonly promptTokens: number;
+  /** Tokens that were written, those of the end among them. */
+  readonly tokens: number;
+  /** The numbers of tokens are guesses by the length of the text, or shares of a sum that is right. */
+  readonly estimated?: true;
+  /** Natural logarithm of each written token's probability under the model: at temperature 1, before anything is left out. */
+  readonly logprobs?: readonly number[];
+  /** The written tokens, where the generator is native. */
+  readonly ids?: readonly number[];
+}
+/** A request whose every value is sound; what has a default is filled in. */
+type CheckedRequest = Omit<SampleRequest, "prefix" | "n" | "until" | "stop" | "maxTokens" | "temperature"> & Required<Pick<SampleRequest, "prefix" | "n" | "until" | "stop" | "maxTokens" | "temperature">> & {
+  readonly separator: string;
+};
+/**
+* @param what who needs them, such as the name of a strategy
+* @throws `ERR_CAPABILITY` that says what to use instead
+*/
+declare function requireCapabilities(generator: Pick<Generator, "id" | "capabilities">, needed: readonly (keyof Capabilities)[], what: string): void;
+//#endregion
+//#region src/generator/chat-model.d.ts
+/** A chat model of LangChain: as much of a `BaseChatModel` as is used. Models with bound options are as good. */
+interface ChatModel {
+  invoke(messages: ChatMessage[], options?: {
+    signal?: AbortSignal;
+    stop?: string[];
+  }): Promise<unknown>;
+  stream?(messages: ChatMessage[], options?: {
+    signal?: AbortSignal;
+  }): Promise<AsyncIterable<unknown>>;
+}
+/** A message as LangChain takes one instead of an object of its own. */
+type ChatMessage = {
+  role: "system" | "user" | "assistant";
+  content: string;
+};
+interface ChatModelOptions {
+  /** @default the model's class, and its name where it has one */
+  readonly id?: string;
+  /** What ends a step unless a request says otherwise. @default a blank line */
+  readonly separator?: string;
+  /** Calls under way at the same time. @default 8 */
+  readonly concurrency?: number;
+  /**
+  * Set it where you know that the model continues an assistant message at the end of the prompt: most begin a new
+  * answer, and there is no asking them.
+  *
+  * @default false
+  */
+  readonly prefill?: boolean;
+}
+/**
+* A policy of any chat model of LangChain: `fromChatModel(new ChatOpenAI({ model, temperature: 0.7 }))`.
+*
+* Temperature, seed and the like belong to the model as it was made: a request that names one is `ERR_CAPABILITY`, and
+* the defaults of requests do not apply. n samples are n calls; failed calls are tried again as the model was told to
+* (`maxRetries`). Steps and stop texts are looked for here, in the stream, which is closed when one came; the tokens of
+* such a sample are estimated.
+*
+* @throws `ERR_INVALID_ARGUMENT` for what has no `invoke`
+*/
+declare function fromChatModel(model: ChatModel, options?: ChatModelOptions): Generator;
+//#endregion
+//#region src/generator/function.d.ts
+/** What a function is asked for: one sample, its defaults filled in and its seed its own. */
+type FunctionRequest = Omit<CheckedRequest, "n">;
+interface FunctionContext {
+  /** Fires when the sample is no longer wanted: the caller stopped, or a text came that ends it. */
+  readonly signal: AbortSignal;
+  /** Takes the text as it is written, piece by piece. A function that writes all at once need not call it. */
+  readonly onText: (text: string) => void;
+  /** Which of the request's samples it is, from 0. */
+  readonly index: number;
+}
+/** All of a sample but its text may be left out: numbers of tokens are then estimated. */
+type FunctionSample = Pick<Sample, "text"> & Partial<Omit<Sample, "stop">>;
+/**
+* Writes one sample: all of its text, also what came through `onText`. A text that ends without the separator of a step,
+* or a stop text, ends the answer; a function that ends earlier returns a sample whose `ended` says so.
+*/
+type SampleFunction = (request: FunctionRequest, context: FunctionContext) => string | FunctionSample | Promise<string | FunctionSample>;
+interface FunctionOptions {
+  /** @default the function's name */
+  readonly id?: string;
+  /**
+  * What the function can do: `prefill` where it goes on from `request.prefix`, `logprobs` where its samples carry them
+  * when `request.logprobs` asks for it, `seed` where the same seed gives the same text.
+  *
+  * @default none but stopReason
+  */
+  readonly capabilities?: Partial<Omit<Capabilities, "n">>;
+  /** What ends a step unless a request says otherwise. @default a blank line */
+  readonly separator?: string;
+  /** Calls under way at the same time. @default 8 */
+  readonly concurrency?: number;
+}
+/**
+* A policy of any function that writes a text. It is called once a sample; stop texts and steps are cut here, so it may
+* write more than it was asked for. What it throws is not touched.
+*/
+declare function fromFunction(fn: SampleFunction, options?: FunctionOptions): Generator;
+//#endregion
+//#region src/generator/language-model.d.ts
+/** A language model of the AI SDK, of specification V2, V3 or V4: as much of it as is used. */
+interface LanguageModel {
+  readonly specificationVersion: string;
+  readonly provider: string;
+  readonly modelId: string;
+  doGenerate(options: LanguageModelCall): PromiseLike<{
+    readonly content: readonly unknown[];
+    readonly finishReason: unknown;
+    readonly usage: unknown;
+    readonly warnings?: readonly unknown[];
+  }>;
+  doStream(options: LanguageModelCall): PromiseLike<{
+    readonly stream: {
+      getReader(): {
+        read(): Promise<{
+          readonly done: boolean;
+          readonly value?: unknown;
+        }>;
+        cancel(reason?: unknown): Promise<void>;
+      };
+    };
+  }>;
+}
+/** Options of the provider, under its name: `{ vllm: { … } }`. */
+type ProviderOptions = {
+  [provider: string]: {
+    [option: string]: JsonValue;
+  };
+};
+type JsonValue = null | string | number | boolean | JsonValue[] | {
+  [key: string]: JsonValue;
+};
+/** The options of one call. */
+interface LanguageModelCall {
+  prompt: ({
+    role: "system";
+    content: string;
+  } | {
+    role: "user";
+    content: {
+      type: "text";
+      text: string;
+    }[];
+  } | {
+    role: "assistant";
+    content: {
+      type: "text";
+      text: string;
+    }[];
+  })[];
+  maxOutputTokens?: number;
+  temperature?: number;
+  stopSequences?: string[];
+  topP?: number;
+  topK?: number;
+  seed?: number;
+  abortSignal?: AbortSignal;
+  providerOptions?: ProviderOptions;
+}
+interface LanguageModelOptions {
+  /** What ends a step unless a request says otherwise. @default a blank line */
+  readonly separator?: string;
+  /** Calls under way at the same time. @default 8 */
+  readonly concurrency?: number;
+  /** How often a call is tried again that failed in passing, as the provider says (`isRetryable`). @default 2 */
+  readonly maxRetries?: number;
+  /**
+  * Set it where you know that the provider continues an assistant message at the end of the prompt: most begin a new
+  * answer, and there is no asking them. Where they do it on request, give the options that ask for it:
+  * `{ vllm: { continue_final_message: true, add_generation_prompt: false } }`.
+  *
+  * @default false
+  */
+  readonly prefill?: boolean | ProviderOptions;
+}
+/**
+* A policy of any model of the AI SDK: `fromLanguageModel(openai('gpt-5'))`.
+*
+* The AI SDK knows no `n`, so n samples are n calls. It does not say which text ended an answer: steps and stop texts are
+* looked for here, in the stream, which is closed when one came; the tokens of such a sample are estimated.
+*
+* @throws `ERR_INVALID_ARGUMENT` for what is no model of specification V2, V3 or V4
+*/
+declare function fromLanguageModel(model: LanguageModel, options?: LanguageModelOptions): Generator;
+//#endregion
+//#region src/generator/dialects.d.ts
+/**
+* How a server is asked to go on with an answer that is begun. `vllm`, `sglang`: `continue_final_message`. `llama.cpp`:
+* a last message of the assistant is continued. `prefix`: the last message says `prefix: true` (DeepSeek, Mistral).
+* `none`: it cannot.
+*/
+type Dialect = "vllm" | "sglang" | "llama.cpp" | "prefix" | "none";
+type Endpoint = "chat" | "completions";
+//#endregion
+//#region src/generator/openai.d.ts
+interface OpenAIOptions {
+  /** Where `/chat/completions` lies below. A query is kept. @default https://api.openai.com/v1 */
+  readonly baseURL?: string;
+  /** The model's name at the server. */
+  readonly model: string;
+  /** @default the environment's OPENAI_API_KEY for api.openai.com; none for other servers */
+  readonly apiKey?: string;
+  /** How the server continues an answer that is begun. @default 'auto': the server is asked, once */
+  readonly dialect?: "auto" | Dialect;
+  /** `completions` takes the prompt as a text, and every server that has it continues one. @default 'chat' */
+  readonly endpoint?: Endpoint;
+  /** Writes the prompt for the endpoint `completions`. @default system and problem, a line break, and the prefix */
+  readonly template?: (prompt: Prompt) => string;
+  /** Requests under way at most, over all calls. @default 8 */
+  readonly concurrency?: number;
+  /** Has to follow no redirects where it is told so, as every fetch. @default the global one */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Sent with each request; their values are treated as secrets. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Milliseconds without a byte from the server. An answer that is not streamed is silent to its end. @default 300 000 */
+  readonly timeout?: number;
+  /** Milliseconds for a whole call of `sample`, with all that it has to wait for. @default no limit */
+  readonly totalTimeout?: number;
+  /** Further attempts after a failure that may pass. @default 4 */
+  readonly retries?: number;
+  /** The text that ends a step. @default a blank line */
+  readonly separator?: string;
+  /** Streams every answer, so that a slow server is not silent. @default only where that is needed */
+  readonly stream?: boolean;
+  /** Further parameters of the server, such as `chat_template_kwargs`. */
+  readonly extraBody?: Readonly<Record<string, unknown>>;
+}
+/** What a template turns into one text. */
+interface Prompt {
+  readonly problem: string;
+  readonly system: string | undefined;
+  /** What the text has to end with. */
+  readonly prefix: string;
+}
+interface OpenAIGenerator extends Generator {
+  /** `auto` until the server was asked. */
+  readonly dialect: "auto" | Dialect;
+  ready(options?: {
+    readonly signal?: AbortSignal;
+  }): Promise<void>;
+}
+/**
+* A policy behind a server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, DeepSeek, Mistral, OpenAI and others.
+*
+* @throws `ERR_INVALID_ARGUMENT`
+*/
+declare function openai(options: OpenAIOptions): OpenAIGenerator;
+//#endregion
+//#region src/model.d.ts
+/** Where a model computes; `auto` takes the fastest that is there. */
+type Device = "auto" | "cpu" | "cuda" | "metal";
+/** How a model is loaded and computed. */
+interface ComputeOptions {
+  /** @default 'auto' */
+  readonly device?: Device;
+  /**
+  * `exact`: in f32, and a result is the same bits alone, in a batch and from the cache. `fast`: in bf16 where the
+  * processor has it, with keys and values in bf16. @default 'exact'
+  */
+  readonly precision?: "exact" | "fast";
+  /** The most bytes for keys, values and the prefix index of this model. @default 512 MiB, or what the longest text needs */
+  readonly cacheBytes?: number;
+  /** Whether what was computed for one text serves others that begin like it. @default true */
+  readonly reuse?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+}
+/** `download` comes as often as files of the hub grow, and not at all when they are here. */
+type LoadProgress = {
+  readonly phase: "resolve";
+} | ({
+  readonly phase: "download";
+} & DownloadProgress) | {
+  readonly phase: "load" | "ready";
+  readonly folder: string;
+};
+/** What a model did since it was loaded, for all who loaded it alike in this process, and what it holds. */
+interface Counters {
+  /** Tokens that were found in the cache instead of being computed. */
+  readonly hits: number;
+  /** Tokens that were computed for the first time. */
+  readonly computed: number;
+  /** Tokens that were computed again: they had been evicted, or what is wanted at them had not been read. */
+  readonly recomputed: number;
+  /** Held now for keys, values and the prefix index. */
+  readonly bytes: number;
+  /** The most bytes held so far. */
+  readonly peakBytes: number;
+  /** The most bytes that may be held. */
+  readonly budget: number;
+}
+//#endregion
+//#region src/generator/policy.d.ts
+interface PolicyOptions extends ComputeOptions {
+  /** The folder of a LoRA adapter, to go on top of the model. */
+  readonly adapter?: string;
+  /**
+  * `chat`: problems are put through the checkpoint's chat template. `plain`: as text: system text and a blank line, problem
+  * and a line break, prefix; what is empty is left out. @default 'chat' where the checkpoint has a template
+  */
+  readonly prompt?: "chat" | "plain";
+  /** The text that ends a step. @default surefoot.json's in the model's folder, else a blank line */
+  readonly separator?: string;
+}
+/** What was recognised in a checkpoint. */
+interface PolicyFacts {
+  readonly family: string;
+  readonly architectures: readonly string[];
+  /** `org/name` where the folder's path shows it; null elsewhere. */
+  readonly hubId: string | null;
+  readonly parameters: number;
+  /** Of the stored weights; several are joined by `+`. */
+  readonly dtype: string;
+  readonly device: string;
+  /** The instruction set that our own kernels compute with; null where they do not. */
+  readonly isa: string | null;
+  readonly precision: "exact" | "fast";
+  /** The most tokens of a problem and its answer together. */
+  readonly context: number;
+  /** How many tokens there are to choose from. */
+  readonly vocabulary: number;
+  readonly prompt: "chat" | "plain";
+  readonly separator: string;
+  /** The tokens that end an answer. */
+  readonly stopIds: readonly number[];
+}
+/**
+* A language model that writes answers, or the next step of one, in this process.
+*
+* Calls may overlap: all texts of a thread are batched together, those that begin alike share what is computed, and a text
+* depends on its request and seed alone: not on its company, the number of threads or the order of arrival.
+*/
+declare class Policy implements Generator, AsyncDisposable {
+  #private;
+  readonly id: string;
+  readonly capabilities: Capabilities;
+  /** What was recognised in the checkpoint. */
+  readonly facts: PolicyFacts;
+  private constructor();
+  /**
+  * Loads a policy. Threads that load the same one share its weights.
+  *
+  * @param ref a folder, a GGUF file or a hub id, as for {@link PRM.load}; or nothing: the small model that comes with the
+  *   package
+  * @throws as {@link PRM.load}; `ERR_MODEL_UNSUPPORTED` also for a reward model, which has nothing to write with
+  */
+  static load(ref?: string, options?: PolicyOptions): Promise<Policy>;
+  /**
+  * What the model has computed and keeps so far.
+  *
+  * @throws `ERR_DISPOSED`
+  */
+  get counters(): Counters;
+  /**
+  * Writes `n` samples. The same request and seed give the same texts.
+  *
+  * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_CACHE_BUDGET`, `ERR_NOT_FINITE`, `ERR_TEMPLATE`,
+  *   `ERR_DISPOSED`; the signal's reason
+  */
+  sample(request: SampleRequest, {
+    signal,
+    onText
+  }?: SampleOptions): Promise<Sample[]>;
+  /** Gives the model's memory back and rejects what is under way with `ERR_DISPOSED`. May be called twice. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+//#endregion
+//#region src/generator/stream.d.ts
+interface StreamOptions {
+  readonly signal?: AbortSignal;
+}
+/**
+* The text of one sample as it is written: a source for `prm.watch(problem, stream(policy, { problem }))`. The work
+* begins with the first `next()`; leaving the loop, or `return()`, stops it. The sample is the iterator's return value.
+*
+* @throws `ERR_INVALID_ARGUMENT` for a request of several samples; while it is read: what the generator throws, and the
+*   signal's reason
+*/
+declare function stream(generator: Generator, request: Omit<SampleRequest, "n">, {
+  signal
+}?: StreamOptions): TextStream;
+/** Pieces of text, and the sample at the end. */
+type TextStream = AsyncIterableIterator<string, Sample | undefined, void>;
+//#endregion
 //#region src/profile.d.ts
 /**
 * A piece of a prompt: text with the placeholders `{problem}`, `{system}`, `{step}`, `{index}` and `{opening}`; a token of
@@ -152,36 +621,12 @@ interface WatchedStep extends ScoredStep {
 }
 //#endregion
 //#region src/prm.d.ts
-/** Where a model computes; `auto` takes the fastest that is there. */
-type Device = "auto" | "cpu" | "cuda" | "metal";
-interface LoadOptions {
-  /** @default 'auto' */
-  readonly device?: Device;
+interface LoadOptions extends ComputeOptions {
   /** A safetensors file with the head's tensors, or the folder of a LoRA adapter, to go on top of the model. */
   readonly head?: string;
   /** The name of the profile to use, or changes to the one that is recognised. */
   readonly profile?: string | ProfileChoice;
-  /**
-  * `exact`: in f32, and a score is the same bits alone, in a batch and from the cache. `fast`: in bf16 where the processor
-  * has it, with keys and values in bf16. @default 'exact'
-  */
-  readonly precision?: "exact" | "fast";
-  /** The most bytes for keys, values and the prefix index of this model. @default 512 MiB, or what the longest trace needs */
-  readonly cacheBytes?: number;
-  /** Whether what was computed for one trace serves others that begin like it. @default true */
-  readonly reuse?: boolean;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: LoadProgress) => void;
 }
-/** `download` comes as often as files of the hub grow, and not at all when they are here. */
-type LoadProgress = {
-  readonly phase: "resolve";
-} | ({
-  readonly phase: "download";
-} & DownloadProgress) | {
-  readonly phase: "load" | "ready";
-  readonly folder: string;
-};
 /** What was recognised in a checkpoint, and from which evidence. */
 interface ModelFacts {
   readonly family: string;
@@ -218,21 +663,6 @@ interface ModelFacts {
   readonly separatorIds: readonly number[];
   /** How step scores become one number by default. */
   readonly aggregate: Aggregate;
-}
-/** What a model did since it was loaded, for all who loaded it alike in this process, and what it holds. */
-interface Counters {
-  /** Tokens that were found in the cache instead of being computed. */
-  readonly hits: number;
-  /** Tokens that were computed for the first time. */
-  readonly computed: number;
-  /** Tokens that were computed again: they had been evicted, or a score at them had not been read. */
-  readonly recomputed: number;
-  /** Held now for keys, values and the prefix index. */
-  readonly bytes: number;
-  /** The most bytes held so far. */
-  readonly peakBytes: number;
-  /** The most bytes that may be held. */
-  readonly budget: number;
 }
 interface ScoreOptions {
   /** @default the profile's */
@@ -340,4 +770,4 @@ declare class PRM implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 //#endregion
-export { type Aggregate, type AppendOptions, type Candidate, type Counters, type Device, type DownloadProgress, type LoadOptions, type LoadProgress, type ModelFacts, PRM, type Profile, type ProfileChoice, type Ranked, type RerankOptions, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type SolutionTrace, type StepsTrace, SurefootError, type SurefootErrorCode, type Trace, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, splitSteps };
+export { type Aggregate, type AppendOptions, type Candidate, type Capabilities, type ChatMessage, type ChatModel, type ChatModelOptions, type ComputeOptions, type Counters, type Device, type DownloadProgress, type Ended, type FunctionContext, type FunctionOptions, type FunctionRequest, type FunctionSample, type Generator, type LanguageModel, type LanguageModelCall, type LanguageModelOptions, type LoadOptions, type LoadProgress, type ModelFacts, type OpenAIOptions, PRM, Policy, type PolicyFacts, type PolicyOptions, type Profile, type ProfileChoice, type ProviderOptions, type Ranked, type RerankOptions, type Sample, type SampleFunction, type SampleOptions, type SampleRequest, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type SolutionTrace, type StepsTrace, type StreamOptions, SurefootError, type SurefootErrorCode, type TextStream, type Trace, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, fromChatModel, fromFunction, fromLanguageModel, openai, requireCapabilities, splitSteps, stream };

@@ -6,7 +6,20 @@ import * as api from '../src/index.ts'
 import { repository } from './helpers/fixtures.ts'
 
 test('the public names are these', t => {
-  t.deepEqual(Object.keys(api).toSorted(), ['PRM', 'SurefootError', 'aggregate', 'aggregates', 'splitSteps'])
+  t.deepEqual(Object.keys(api).toSorted(), [
+    'PRM',
+    'Policy',
+    'SurefootError',
+    'aggregate',
+    'aggregates',
+    'fromChatModel',
+    'fromFunction',
+    'fromLanguageModel',
+    'openai',
+    'requireCapabilities',
+    'splitSteps',
+    'stream',
+  ])
 })
 
 test('index.d.ts as committed is the public API as built: a change to it is reviewed as a diff', t => {

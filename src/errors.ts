@@ -10,7 +10,7 @@ const marker = Symbol.for('surefoot.error')
  * | `ERR_DATASET_NOT_FOUND` | the hub has no such dataset, revision or file |
  * | `ERR_GATED` | the hub's repository asks for terms to be accepted, or for a token that has access |
  * | `ERR_OFFLINE` | the hub may not be asked or cannot be reached, and the cache does not hold what is needed |
- * | `ERR_HTTP` | the hub refused, failed or gave an answer that cannot be used |
+ * | `ERR_HTTP` | the hub, or the server or model behind a policy, refused, failed or gave an answer that cannot be used |
  * | `ERR_INTEGRITY` | a downloaded file has not the size or the hash that the hub announced |
  * | `ERR_MODEL_INVALID` | a checkpoint file is missing, truncated, contradictory or holds NaN |
  * | `ERR_MODEL_UNSUPPORTED` | a sound checkpoint of a kind that surefoot does not score |

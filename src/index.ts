@@ -1,14 +1,33 @@
 export { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 export { SurefootError, type SurefootErrorCode } from './errors.ts'
-export type {
-  Capabilities,
-  Ended,
-  Generator,
-  Sample,
-  SampleOptions,
-  SampleRequest,
+export { type ChatMessage, type ChatModel, type ChatModelOptions, fromChatModel } from './generator/chat-model.ts'
+export {
+  type FunctionContext,
+  type FunctionOptions,
+  type FunctionRequest,
+  type FunctionSample,
+  fromFunction,
+  type SampleFunction,
+} from './generator/function.ts'
+export {
+  type Capabilities,
+  type Ended,
+  type Generator,
+  requireCapabilities,
+  type Sample,
+  type SampleOptions,
+  type SampleRequest,
 } from './generator/generator.ts'
+export {
+  fromLanguageModel,
+  type LanguageModel,
+  type LanguageModelCall,
+  type LanguageModelOptions,
+  type ProviderOptions,
+} from './generator/language-model.ts'
+export { type OpenAIOptions, openai } from './generator/openai.ts'
 export { Policy, type PolicyFacts, type PolicyOptions } from './generator/policy.ts'
+export { type StreamOptions, stream, type TextStream } from './generator/stream.ts'
 export type { DownloadProgress } from './hub/index.ts'
 export type { ComputeOptions, Counters, Device, LoadProgress } from './model.ts'
 export {

@@ -3,16 +3,21 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import type { Candidate } from '../evaluate/metrics.ts'
 import { advantage, baselines, type ScoredCandidate, type Selection, scoredRules } from '../evaluate/selection.ts'
-import { PRM, type ScoreOptions } from '../prm.ts'
+import { Policy } from '../generator/policy.ts'
+import { PRM } from '../prm.ts'
 import { stepsOfText } from '../problem.ts'
 import { packageFolder } from '../resolve.ts'
 import { print } from './lines.ts'
 import { oneLine, paint, rankingText } from './text.ts'
 
-/** A bundled problem of the tiny task (demo/README.md), with the solutions that models/tiny-policy sampled. */
+/** A bundled problem of the tiny task (demo/README.md). */
 interface TinyProblem {
   readonly problem: string
-  readonly answer: string | number
+  readonly answer: string
+}
+
+/** The same with the solutions that the policy has just sampled. */
+interface Sampled extends TinyProblem {
   readonly candidates: readonly (Candidate & { readonly solution: string })[]
 }
 
@@ -25,42 +30,79 @@ interface GsmProblem {
 /** How many problems are shown with all their steps, and how many candidates of each. */
 const SHOWN = { problems: 3, candidates: 3 }
 
-/** `surefoot demo`: scores and ranks the bundled solutions with the embedded model. The exit code. */
+/** Solutions that are sampled of each problem, and how. */
+const SAMPLES = { n: 16, temperature: 1, seed: 1, maxTokens: 200 }
+
+/** `surefoot demo`: samples solutions with the embedded policy, scores and ranks them with the embedded PRM. The exit code. */
 export async function demo(options: { readonly json?: boolean }, signal: AbortSignal): Promise<number> {
+  await using policy = await Policy.load(undefined, { signal })
   await using prm = await PRM.load(undefined, { signal })
-  const tiny = readTiny()
   const gsm = readLines<GsmProblem>(bundled('gsm8k.jsonl').toString())
-  const started = performance.now()
-  const { scored, tokens } = await scoreAll(prm, tiny, signal)
-  const seconds = (performance.now() - started) / 1000
+  if (!options.json) await print(introduction(policy, prm))
+  const sampling = await timed(() => sampleAll(policy, readTiny(), signal))
+  const tiny = sampling.result.problems
+  const scoring = await timed(() => scoreAll(prm, tiny, signal))
+  const { scored } = scoring.result
   const rules = [...baselines(scored), ...scoredRules(scored)]
+  const tokens = { sampled: sampling.result.tokens, scored: scoring.result.tokens }
   if (options.json) {
     const foreign = await rankGsm(prm, gsm, signal)
     const numbers = rules.map(({ rule, accuracy }) => ({ rule, ...accuracy }))
     await print(JSON.stringify({ problems: tiny.length, tokens, rules: numbers, gsm8k: foreign.map(f => f.chosen) }))
     return 0
   }
-  await print(introduction(prm))
   for (const problem of tiny.filter(({ candidates }) => isTelling(candidates)).slice(0, SHOWN.problems)) {
     await print(await shownProblem(prm, problem, signal))
   }
-  await print(tableText(rules, tiny, tokens, seconds))
+  await print(tableText(rules, tiny))
+  await print(costText(tokens, sampling.seconds, scoring.seconds))
   await print(gsmText(await rankGsm(prm, gsm, signal)))
   return 0
 }
 
-function introduction({ facts }: PRM): string {
-  const parameters = (facts.parameters / 1e6).toFixed(1)
-  return `${paint('bold', 'surefoot demo')}: the embedded process reward model (${parameters} million parameters, ${facts.family},
-head ${facts.head}) scores every step of solutions that a small policy sampled: the chance that the step is right.
-Bars: ${paint('green', 'sound')}, ${paint('yellow', 'doubtful')}, ${paint('red', `below ${facts.threshold}`)}.
+async function timed<T>(work: () => Promise<T>): Promise<{ result: T; seconds: number }> {
+  const started = performance.now()
+  return { result: await work(), seconds: (performance.now() - started) / 1000 }
+}
+
+/** All problems at once: the engine batches their samples. */
+async function sampleAll(
+  policy: Policy,
+  problems: readonly TinyProblem[],
+  signal: AbortSignal,
+): Promise<{ problems: Sampled[]; tokens: number }> {
+  const line = progressLine('sampling', problems.length)
+  let [done, tokens] = [0, 0]
+  const sampled = problems.map(async ({ problem, answer }): Promise<Sampled> => {
+    const samples = await policy.sample({ problem, ...SAMPLES }, { signal })
+    for (const sample of samples) tokens += sample.tokens
+    line(++done)
+    const candidates = samples.map(({ text }) => {
+      const found = answerOf(text)
+      return { solution: text, answer: found, correct: found === answer }
+    })
+    return { problem, answer, candidates }
+  })
+  return { problems: await Promise.all(sampled), tokens }
+}
+
+/** What the last line gives as the answer (`A: 7` → `7`), or null. */
+function answerOf(solution: string): string | null {
+  return /(?:^|\n)A: (\d+)$/.exec(solution)?.[1] ?? null
+}
+
+function introduction(policy: Policy, prm: PRM): string {
+  const millions = (parameters: number): string => (parameters / 1e6).toFixed(1)
+  return `${paint('bold', 'surefoot demo')}: the embedded policy (${millions(policy.facts.parameters)} million parameters) writes solutions, here and now, and the
+embedded process reward model (${millions(prm.facts.parameters)} million parameters, ${prm.facts.family}, head ${prm.facts.head}) scores every step of them:
+the chance that the step is right. Bars: ${paint('green', 'sound')}, ${paint('yellow', 'doubtful')}, ${paint('red', `below ${prm.facts.threshold}`)}.
 `
 }
 
 /** Scores each different solution once. */
 async function scoreAll(
   prm: PRM,
-  problems: readonly TinyProblem[],
+  problems: readonly Sampled[],
   signal: AbortSignal,
 ): Promise<{ scored: ScoredCandidate[][]; tokens: number }> {
   const traces = new Map<string, { problem: string; steps: string[] }>()
@@ -71,7 +113,8 @@ async function scoreAll(
       if (steps.length > 0) traces.set(key(problem, solution), { problem, steps })
     }
   }
-  const results = await prm.score([...traces.values()], { signal, ...progress() })
+  const line = progressLine('scoring', traces.size)
+  const results = await prm.score([...traces.values()], { signal, onProgress: ({ done }) => line(done) })
   const scores = new Map([...traces.keys()].map((key, index) => [key, results[index]!.steps.map(step => step.score)]))
   const scored = problems.map(({ problem, candidates }) =>
     candidates.map(({ solution, answer, correct }) => {
@@ -81,13 +124,13 @@ async function scoreAll(
   return { scored, tokens: results.reduce((sum, result) => sum + result.tokens, 0) }
 }
 
-function progress(): Pick<ScoreOptions, 'onProgress'> {
-  if (!process.stderr.isTTY) return {}
-  return {
-    onProgress: ({ done, total = 0 }) => {
-      if (done % 50 === 0 || done === total)
-        process.stderr.write(`\rscoring ${done} of ${total}${done === total ? '\r\x1b[K' : ''}`)
-    },
+/** Says on a terminal how far the work is. */
+function progressLine(what: string, total: number): (done: number) => void {
+  if (!process.stderr.isTTY) return () => {}
+  return done => {
+    if (done % 10 === 0 || done === total) {
+      process.stderr.write(`\r\x1b[K${done === total ? '' : `${what} ${done} of ${total}`}`)
+    }
   }
 }
 
@@ -97,11 +140,7 @@ function isTelling(candidates: readonly Candidate[]): boolean {
   return right >= 3 && right < candidates.length / 2
 }
 
-async function shownProblem(
-  prm: PRM,
-  { problem, answer, candidates }: TinyProblem,
-  signal: AbortSignal,
-): Promise<string> {
+async function shownProblem(prm: PRM, { problem, answer, candidates }: Sampled, signal: AbortSignal): Promise<string> {
   const answered = candidates.filter(candidate => candidate.answer !== null)
   const different = [...new Map(answered.map(candidate => [candidate.answer, candidate])).values()]
   const ranking = await prm.rerank(
@@ -120,12 +159,7 @@ async function shownProblem(
 }
 
 /** The table of selection rules, with the gain over majority. */
-function tableText(
-  rules: readonly Selection[],
-  problems: readonly TinyProblem[],
-  tokens: number,
-  seconds: number,
-): string {
+function tableText(rules: readonly Selection[], problems: readonly Sampled[]): string {
   const sampled = problems[0]!.candidates.length
   const majority = rules.find(({ rule }) => rule === `majority@${sampled}`)!
   const scored = rules.filter(({ rule }) => rule.startsWith('best-of') || rule.startsWith('weighted'))
@@ -140,8 +174,14 @@ function tableText(
     ...rules.map(row),
     paint('bold', 'gain, paired over problems, with 95 % interval'),
     ...gains,
-    paint('dim', `  ${tokens} tokens scored in ${seconds.toFixed(1)} s; more in models/README.md\n`),
   ].join('\n')
+}
+
+function costText(tokens: { sampled: number; scored: number }, sampling: number, scoring: number): string {
+  const rate = (count: number, seconds: number): string =>
+    `${count} tokens in ${seconds.toFixed(1)} s (${Math.round(count / seconds)} a second)`
+  const text = `  sampled ${rate(tokens.sampled, sampling)}, scored ${rate(tokens.scored, scoring)}; more in models/README.md\n`
+  return paint('dim', text)
 }
 
 function row({ rule, accuracy: { value, low, high } }: Selection): string {

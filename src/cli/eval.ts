@@ -1,7 +1,5 @@
 import { existsSync } from 'node:fs'
-import { basename, join } from 'node:path'
 import type { Aggregate } from '../aggregate.ts'
-import { invalidArgument } from '../errors.ts'
 import type { RunProgress } from '../evaluate/live.ts'
 import { type EvaluateOptions, evaluate } from '../evaluate/run.ts'
 import type { ProblemResult } from '../evaluate/summary.ts'
@@ -13,6 +11,7 @@ import { reportParts } from '../report/page.ts'
 import { brief } from '../report/tables.ts'
 import { print } from './lines.ts'
 import { loadModel } from './model.ts'
+import { defined, duration, ProgressLine, runFolder } from './run.ts'
 
 export interface EvalOptions {
   readonly candidates?: string
@@ -41,9 +40,9 @@ export interface EvalOptions {
 
 /** `surefoot eval`: the exit code. */
 export async function evaluateFile(options: EvalOptions, signal: AbortSignal): Promise<number> {
-  const folder = runFolder(options)
+  const folder = runFolder((options.candidates ?? options.labels)!, options)
   const prm = await loadPrm(options, signal)
-  const progress = options.quiet ? null : new ProgressLine()
+  const progress = options.quiet ? null : new ProgressLine(progressText)
   try {
     const run = evaluate({ ...settings(options, prm), run: folder, download: resolveDataset, signal })
     for await (const event of run) progress?.show(event)
@@ -87,25 +86,6 @@ function nameOfPrm({ prm, head, precision }: EvalOptions): string {
   return precision === 'fast' ? `${whole}, fast` : whole
 }
 
-/** The folder that `--run` names, or runs/NAME. */
-function runFolder({ run, name, candidates, labels }: EvalOptions): string {
-  if (run !== undefined) return run
-  const chosen = name ?? nameOf((candidates ?? labels)!)
-  if (['', '.', '..'].includes(chosen) || /[\\/\0]/.test(chosen)) {
-    invalidArgument('name', 'must be the name of a folder; pass --name or --run', chosen)
-  }
-  return join('runs', chosen)
-}
-
-/** `data/first100.json` → `first100`; `org/name#config/split` → `name-config-split`. */
-function nameOf(source: string): string {
-  const [path, ...split] = source.split('#')
-  const file = basename(path!)
-    .replace(/\.gz$/i, '')
-    .replace(/\.(?:jsonl?|ndjson|parquet)$/i, '')
-  return [file, ...split].join('-').replaceAll(/[\\/:*?"<>|@]+/g, '-')
-}
-
 function settings(options: EvalOptions, prm: PRM | null): Omit<EvaluateOptions, 'run'> {
   const {
     candidates,
@@ -137,37 +117,6 @@ function settings(options: EvalOptions, prm: PRM | null): Omit<EvaluateOptions, 
   })
 }
 
-/** The entries that are not undefined. */
-function defined<T extends object>(entries: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as never
-}
-
-/** How often a line of progress is written: on a terminal, and elsewhere. */
-const EVERY_MS = { terminal: 100, elsewhere: 10_000 }
-
-/** Progress on standard error: one line that is rewritten on a terminal, plain lines now and then elsewhere. */
-class ProgressLine {
-  readonly #terminal = process.stderr.isTTY === true
-  #started = performance.now()
-  #shown = Number.NEGATIVE_INFINITY
-  #phase = ''
-
-  show(progress: RunProgress): void {
-    const now = performance.now()
-    const due = now - this.#shown >= (this.#terminal ? EVERY_MS.terminal : EVERY_MS.elsewhere)
-    if (!due && progress.phase === this.#phase) return
-    if (progress.phase !== this.#phase) this.#started = now
-    this.#shown = now
-    this.#phase = progress.phase
-    const line = progressText(progress, (now - this.#started) / 1000)
-    process.stderr.write(this.#terminal ? `\r\x1b[K${line}` : `${line}\n`)
-  }
-
-  clear(): void {
-    if (this.#terminal) process.stderr.write('\r\x1b[K')
-  }
-}
-
 /** How far the work is, at what rate, and how long it will go on. */
 export function progressText({ phase, done, total, resumed, tokens }: RunProgress, seconds: number): string {
   if (phase === 'read') return `reading: ${done} records`
@@ -177,10 +126,4 @@ export function progressText({ phase, done, total, resumed, tokens }: RunProgres
   const taken = resumed > 0 ? `, ${resumed} of them from before` : ''
   const read = tokens > 0 ? `, ${Math.round(tokens / seconds)} tokens/s` : ''
   return `${done} of ${total} records${taken}: ${rate.toFixed(1)} records/s${read}${left}`
-}
-
-function duration(seconds: number): string {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`
-  if (seconds < 5400) return `${Math.ceil(seconds / 60)} min`
-  return `${(seconds / 3600).toFixed(1)} h`
 }

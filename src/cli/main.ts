@@ -6,6 +6,7 @@ import { type Aggregate, aggregates } from '../aggregate.ts'
 import { SurefootError } from '../errors.ts'
 import { demo } from './demo.ts'
 import { type EvalOptions, evaluateFile } from './eval.ts'
+import { type GenerateCommand, generateFile } from './generate.ts'
 import { inspect } from './inspect.ts'
 import { report, reportFormats } from './report.ts'
 import { rerank } from './rerank.ts'
@@ -97,6 +98,47 @@ async function main(): Promise<number> {
         command.error('error: --labels needs --prm: a PRM to hold against them (without a name: the embedded model)')
       }
       return run(evaluateFile)(options)
+    })
+  program
+    .command('generate')
+    .description('sample solutions of problems into the candidates that eval reads; writes a run folder')
+    .requiredOption('--problems <file>', 'problems with their answers: file, folder or hub id')
+    .option('--n <n>', 'candidates of each problem (default: 8)', number)
+    .addOption(
+      new Option('--policy [ref]', 'folder, GGUF file or hub id (default: the embedded model)').conflicts('baseUrl'),
+    )
+    .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
+    .addOption(new Option('--precision <precision>', 'as for eval').choices(['exact', 'fast']).default('exact'))
+    .option('--cache-bytes <n>', 'most bytes of keys and values', number)
+    .option('--base-url <url>', 'use the model of an OpenAI-compatible server instead')
+    .option('--model <name>', 'its name at the server')
+    .option('--dialect <name>', 'how the server continues an answer (default: it is asked)')
+    .addOption(new Option('--endpoint <name>', 'of the server (default: chat)').choices(['chat', 'completions']))
+    .option('--api-key-env <variable>', 'environment variable that holds the key of the server')
+    .option('--concurrency <n>', 'requests under way at the same time (default: 8)', number)
+    .option('--system <text>', 'system message')
+    .option('--temperature <t>', '0: always the likeliest token (default: 0.7)', number)
+    .option('--top-k <n>', 'only among the so many likeliest tokens', number)
+    .option('--top-p <p>', 'only among the likeliest tokens that together have this probability', number)
+    .option('--min-p <p>', "only among tokens with at least this part of the likeliest one's probability", number)
+    .option('--max-tokens <n>', 'of a candidate (default: 2048)', number)
+    .option('--seed <n>', 'of every draw', number)
+    .addOption(new Option('--until <end>', 'write to the end of what (default: answer)').choices(['answer', 'step']))
+    .addOption(new Option('--separator <text>', 'what ends a step (\\n for a line break)').argParser(unescaped))
+    .option('--stop <texts...>', 'texts that end a candidate')
+    .option('--name <name>', 'name of the run (default: that of the file)')
+    .addOption(new Option('--run <folder>', 'its folder (default: runs/NAME)'))
+    .option('--resume', 'go on with the run in the folder, and try again what failed')
+    .option('--limit <n>', 'only the first n problems', number)
+    .option('--data-format <name>', 'format of the data, where it is not to be recognised')
+    .option('--strict', 'fail at the first row that does not fit, instead of counting it')
+    .option('--json', 'the summary as JSON on standard output')
+    .option('--quiet', 'no progress')
+    .action((options: GenerateCommand, command: Command) => {
+      if ((options.baseUrl === undefined) !== (options.model === undefined)) {
+        command.error('error: --base-url and --model name a server and its model: give both or neither')
+      }
+      return run(generateFile)(options)
     })
   program
     .command('report')

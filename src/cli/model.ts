@@ -53,7 +53,7 @@ function megabytes(bytes: number | undefined): string {
 }
 
 /** Says on standard error what is being fetched: one line that changes on a terminal, a line a file elsewhere. */
-class DownloadLine {
+export class DownloadLine {
   readonly #terminal = process.stderr.isTTY === true
   #file = ''
   #shown = 0

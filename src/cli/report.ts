@@ -1,3 +1,4 @@
+import { invalidArgument } from '../errors.ts'
 import type { ProblemResult, Summary } from '../evaluate/summary.ts'
 import { type Content, readLines, readSummary, writePage, writeWhole } from '../journal/run-folder.ts'
 import { reportParts } from '../report/page.ts'
@@ -18,7 +19,10 @@ export interface ReportOptions {
  * forms go to standard output.
  */
 export async function report({ run, format, output }: ReportOptions): Promise<number> {
-  const summary = await readSummary<Summary>(run)
+  const summary = await readSummary<Summary | { readonly kind: 'generate' }>(run)
+  if (summary.kind === 'generate') {
+    invalidArgument('run', `holds candidates and no results; evaluate them: surefoot eval --candidates ${run}`, run)
+  }
   const content = render[format](summary, run)
   if (output !== undefined) await writeWhole(output, content)
   else if (typeof content === 'string') process.stdout.write(content)

@@ -37,7 +37,7 @@ function candidateOf(field: Field, graded: boolean): RecordedCandidate {
   const correct = field.at('correct')
   if (!graded && correct.missing) correct.fail('true or false, as the problem has no answer to grade by')
   return compact<RecordedCandidate>({
-    text: steps && text.missing ? steps.join('\n\n') : text.text(),
+    text: steps && text.missing ? steps.join('\n\n') : text.string(),
     steps,
     scores: scores.optional(list =>
       (steps ? list.itemsFor(steps.length, 'steps') : list.someItems('score')).map(score => score.number()),

@@ -54,6 +54,9 @@ function named(paths: readonly string[]): NamedFile[] {
 
 async function filesAt(path: string): Promise<NamedFile[]> {
   if (!(await stat(path)).isDirectory()) return [{ path, name: basename(path) }]
+  // Of a run of `surefoot generate` only the candidates are data.
+  const sampled = join(path, 'candidates.jsonl')
+  if (existsSync(sampled) && existsSync(join(path, 'config.json'))) return [{ path: sampled, name: basename(sampled) }]
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
   const paths = entries.map(entry => join(entry.parentPath, entry.name))
   const files: NamedFile[] = []

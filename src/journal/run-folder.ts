@@ -25,7 +25,8 @@ export interface OpenOptions {
 }
 
 const HEADER = 'config.json'
-const LINES = 'problems.jsonl'
+/** The lines of a run. */
+export const LINES = 'problems.jsonl'
 const SUMMARY = 'summary.json'
 const PAGE = 'report.html'
 
