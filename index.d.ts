@@ -145,6 +145,83 @@ interface ChatModelOptions {
 */
 declare function fromChatModel(model: ChatModel, options?: ChatModelOptions): Generator;
 //#endregion
+//#region src/generator/dialects.d.ts
+/**
+* How a server is asked to go on with an answer that is begun. `vllm`, `sglang`: `continue_final_message`. `llama.cpp`:
+* a last message of the assistant is continued. `prefix`: the last message says `prefix: true` (DeepSeek, Mistral).
+* `none`: it cannot.
+*/
+type Dialect = "vllm" | "sglang" | "llama.cpp" | "prefix" | "none";
+type Endpoint = "chat" | "completions";
+//#endregion
+//#region src/generator/openai.d.ts
+interface OpenAIOptions {
+  /** Where `/chat/completions` lies below. A query is kept. @default https://api.openai.com/v1 */
+  readonly baseURL?: string;
+  /** The model's name at the server. */
+  readonly model: string;
+  /** @default the environment's OPENAI_API_KEY for api.openai.com; none for other servers */
+  readonly apiKey?: string;
+  /** How the server continues an answer that is begun. @default 'auto': the server is asked, once */
+  readonly dialect?: "auto" | Dialect;
+  /** `completions` takes the prompt as a text, and every server that has it continues one. @default 'chat' */
+  readonly endpoint?: Endpoint;
+  /** Writes the prompt for the endpoint `completions`. @default system and problem, a line break, and the prefix */
+  readonly template?: (prompt: Prompt) => string;
+  /** Requests under way at most, over all calls. @default 8 */
+  readonly concurrency?: number;
+  /** Has to follow no redirects where it is told so, as every fetch. @default the global one */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Sent with each request; their values are treated as secrets. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Milliseconds without a byte from the server. An answer that is not streamed is silent to its end. @default 300 000 */
+  readonly timeout?: number;
+  /** Milliseconds for a whole call of `sample`, with all that it has to wait for. @default no limit */
+  readonly totalTimeout?: number;
+  /** Further attempts after a failure that may pass. @default 4 */
+  readonly retries?: number;
+  /** The text that ends a step. @default a blank line */
+  readonly separator?: string;
+  /** Streams every answer, so that a slow server is not silent. @default only where that is needed */
+  readonly stream?: boolean;
+  /** Further parameters of the server, such as `chat_template_kwargs`. */
+  readonly extraBody?: Readonly<Record<string, unknown>>;
+}
+/** What a template turns into one text. */
+interface Prompt {
+  readonly problem: string;
+  readonly system: string | undefined;
+  /** What the text has to end with. */
+  readonly prefix: string;
+}
+interface OpenAIGenerator extends Generator {
+  /** `auto` until the server was asked. */
+  readonly dialect: "auto" | Dialect;
+  ready(options?: {
+    readonly signal?: AbortSignal;
+  }): Promise<void>;
+}
+/**
+* A policy behind a server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, DeepSeek, Mistral, OpenAI and others.
+*
+* @throws `ERR_INVALID_ARGUMENT`
+*/
+declare function openai(options: OpenAIOptions): OpenAIGenerator;
+//#endregion
+//#region src/generator/chat-template.d.ts
+/**
+* A checkpoint's own chat template, to send prompts to a server as one text: `openai({ endpoint: 'completions', template })`.
+* It renders in a sandbox, here; a text that spells one of the model's special tokens is refused, since the server would
+* take it for one.
+*
+* @param ref a folder with tokenizer.json, a GGUF file, or a hub id, of which only tokenizer and template are fetched
+* @throws `ERR_TEMPLATE`, also when the checkpoint has none or the text spells a special token; `ERR_TOKENIZER`,
+*   `ERR_MODEL_NOT_FOUND` and what fetching throws; the signal's reason
+*/
+declare function chatTemplate(ref: string, options?: {
+  readonly signal?: AbortSignal;
+}): Promise<(prompt: Prompt) => string>;
+//#endregion
 //#region src/generator/function.d.ts
 /** What a function is asked for: one sample, its defaults filled in and its seed its own. */
 type FunctionRequest = Omit<CheckedRequest, "n">;
@@ -269,69 +346,6 @@ interface LanguageModelOptions {
 * @throws `ERR_INVALID_ARGUMENT` for what is no model of specification V2, V3 or V4
 */
 declare function fromLanguageModel(model: LanguageModel, options?: LanguageModelOptions): Generator;
-//#endregion
-//#region src/generator/dialects.d.ts
-/**
-* How a server is asked to go on with an answer that is begun. `vllm`, `sglang`: `continue_final_message`. `llama.cpp`:
-* a last message of the assistant is continued. `prefix`: the last message says `prefix: true` (DeepSeek, Mistral).
-* `none`: it cannot.
-*/
-type Dialect = "vllm" | "sglang" | "llama.cpp" | "prefix" | "none";
-type Endpoint = "chat" | "completions";
-//#endregion
-//#region src/generator/openai.d.ts
-interface OpenAIOptions {
-  /** Where `/chat/completions` lies below. A query is kept. @default https://api.openai.com/v1 */
-  readonly baseURL?: string;
-  /** The model's name at the server. */
-  readonly model: string;
-  /** @default the environment's OPENAI_API_KEY for api.openai.com; none for other servers */
-  readonly apiKey?: string;
-  /** How the server continues an answer that is begun. @default 'auto': the server is asked, once */
-  readonly dialect?: "auto" | Dialect;
-  /** `completions` takes the prompt as a text, and every server that has it continues one. @default 'chat' */
-  readonly endpoint?: Endpoint;
-  /** Writes the prompt for the endpoint `completions`. @default system and problem, a line break, and the prefix */
-  readonly template?: (prompt: Prompt) => string;
-  /** Requests under way at most, over all calls. @default 8 */
-  readonly concurrency?: number;
-  /** Has to follow no redirects where it is told so, as every fetch. @default the global one */
-  readonly fetch?: typeof globalThis.fetch;
-  /** Sent with each request; their values are treated as secrets. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Milliseconds without a byte from the server. An answer that is not streamed is silent to its end. @default 300 000 */
-  readonly timeout?: number;
-  /** Milliseconds for a whole call of `sample`, with all that it has to wait for. @default no limit */
-  readonly totalTimeout?: number;
-  /** Further attempts after a failure that may pass. @default 4 */
-  readonly retries?: number;
-  /** The text that ends a step. @default a blank line */
-  readonly separator?: string;
-  /** Streams every answer, so that a slow server is not silent. @default only where that is needed */
-  readonly stream?: boolean;
-  /** Further parameters of the server, such as `chat_template_kwargs`. */
-  readonly extraBody?: Readonly<Record<string, unknown>>;
-}
-/** What a template turns into one text. */
-interface Prompt {
-  readonly problem: string;
-  readonly system: string | undefined;
-  /** What the text has to end with. */
-  readonly prefix: string;
-}
-interface OpenAIGenerator extends Generator {
-  /** `auto` until the server was asked. */
-  readonly dialect: "auto" | Dialect;
-  ready(options?: {
-    readonly signal?: AbortSignal;
-  }): Promise<void>;
-}
-/**
-* A policy behind a server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, DeepSeek, Mistral, OpenAI and others.
-*
-* @throws `ERR_INVALID_ARGUMENT`
-*/
-declare function openai(options: OpenAIOptions): OpenAIGenerator;
 //#endregion
 //#region src/model.d.ts
 /** Where a model computes; `auto` takes the fastest that is there. */
@@ -770,4 +784,4 @@ declare class PRM implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 //#endregion
-export { type Aggregate, type AppendOptions, type Candidate, type Capabilities, type ChatMessage, type ChatModel, type ChatModelOptions, type ComputeOptions, type Counters, type Device, type DownloadProgress, type Ended, type FunctionContext, type FunctionOptions, type FunctionRequest, type FunctionSample, type Generator, type LanguageModel, type LanguageModelCall, type LanguageModelOptions, type LoadOptions, type LoadProgress, type ModelFacts, type OpenAIOptions, PRM, Policy, type PolicyFacts, type PolicyOptions, type Profile, type ProfileChoice, type ProviderOptions, type Ranked, type RerankOptions, type Sample, type SampleFunction, type SampleOptions, type SampleRequest, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type SolutionTrace, type StepsTrace, type StreamOptions, SurefootError, type SurefootErrorCode, type TextStream, type Trace, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, fromChatModel, fromFunction, fromLanguageModel, openai, requireCapabilities, splitSteps, stream };
+export { type Aggregate, type AppendOptions, type Candidate, type Capabilities, type ChatMessage, type ChatModel, type ChatModelOptions, type ComputeOptions, type Counters, type Device, type DownloadProgress, type Ended, type FunctionContext, type FunctionOptions, type FunctionRequest, type FunctionSample, type Generator, type LanguageModel, type LanguageModelCall, type LanguageModelOptions, type LoadOptions, type LoadProgress, type ModelFacts, type OpenAIGenerator, type OpenAIOptions, PRM, Policy, type PolicyFacts, type PolicyOptions, type Profile, type ProfileChoice, type Prompt, type ProviderOptions, type Ranked, type RerankOptions, type Sample, type SampleFunction, type SampleOptions, type SampleRequest, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type SolutionTrace, type StepsTrace, type StreamOptions, SurefootError, type SurefootErrorCode, type TextStream, type Trace, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, chatTemplate, fromChatModel, fromFunction, fromLanguageModel, openai, requireCapabilities, splitSteps, stream };

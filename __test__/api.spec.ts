@@ -12,6 +12,7 @@ test('the public names are these', t => {
     'SurefootError',
     'aggregate',
     'aggregates',
+    'chatTemplate',
     'fromChatModel',
     'fromFunction',
     'fromLanguageModel',

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { scanCacheDir } from '@huggingface/hub'
 import test from 'ava'
 import fc from 'fast-check'
-import { fetchModel, modelReference } from '../src/hub/index.ts'
+import { fetchModel, fetchTokenizer, modelReference } from '../src/hub/index.ts'
 import { isSafePath } from '../src/hub/reference.ts'
 import { hubSettings } from '../src/hub/settings.ts'
 import { PRM } from '../src/prm.ts'
@@ -29,6 +29,22 @@ test('a model is laid out as huggingface_hub lays it out, with the needed files 
     t.is(readFileSync(join(storage(cache), 'refs', 'main'), 'utf8'), commits[0])
     t.deepEqual(readdirSync(join(cache, '.locks', 'models--org--name')), [])
     t.deepEqual(readdirSync(cache).sort(), ['.locks', 'CACHEDIR.TAG', 'models--org--name'])
+  })
+})
+
+test('a tokenizer comes without weights, and the weights later without it', async t => {
+  await withHub(async ({ server, settings }) => {
+    server.add('org/name', commits[0], { ...model, 'chat_template.jinja': '{{ x }}' })
+    const folder = await fetchTokenizer(reference('org/name'), {}, settings)
+    t.deepEqual(readdirSync(folder).sort(), ['chat_template.jinja', 'tokenizer.json', 'tokenizer_config.json'])
+    server.seen.length = 0
+    t.is(await fetchModel(reference('org/name'), {}, settings), folder)
+    t.deepEqual(readdirSync(folder).sort(), [...needed, 'chat_template.jinja'].sort())
+    t.false(server.asked.some(asked => asked.includes('tokenizer.json')))
+    server.add('org/none', commits[0], { 'config.json': '{}' })
+    const { code, message } = await failureOf(t, fetchTokenizer(reference('org/none'), {}, settings))
+    t.is(code, 'ERR_MODEL_NOT_FOUND')
+    t.regex(message, /tokenizer\.json/)
   })
 })
 

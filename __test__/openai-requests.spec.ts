@@ -117,6 +117,13 @@ test('a server that does not say what stopped it, though its kind does, is stopp
       ],
     )
     t.true(server.asked.slice(1).every(({ stop, stream }) => stop === undefined && stream))
+    // What is learned from one answer does not change how the others under way are read.
+    const other = policy(server)
+    const all = await Promise.all([0, 1, 2].map(() => other.sample({ problem: 'p', until: 'step' })))
+    t.deepEqual(
+      all.map(([sample]) => sample!.ended),
+      ['step', 'step', 'step'],
+    )
     server.write = () => ['Two.']
     t.like((await generator.sample({ problem: 'p', until: 'step' }))[0], { ended: 'answer' })
   }))

@@ -1,6 +1,7 @@
 export { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 export { SurefootError, type SurefootErrorCode } from './errors.ts'
 export { type ChatMessage, type ChatModel, type ChatModelOptions, fromChatModel } from './generator/chat-model.ts'
+export { chatTemplate } from './generator/chat-template.ts'
 export {
   type FunctionContext,
   type FunctionOptions,
@@ -25,7 +26,7 @@ export {
   type LanguageModelOptions,
   type ProviderOptions,
 } from './generator/language-model.ts'
-export { type OpenAIOptions, openai } from './generator/openai.ts'
+export { type OpenAIGenerator, type OpenAIOptions, openai, type Prompt } from './generator/openai.ts'
 export { Policy, type PolicyFacts, type PolicyOptions } from './generator/policy.ts'
 export { type StreamOptions, stream, type TextStream } from './generator/stream.ts'
 export type { DownloadProgress } from './hub/index.ts'

@@ -21,6 +21,8 @@ export interface GenerateCommand {
   readonly model?: string
   readonly dialect?: string
   readonly endpoint?: 'chat' | 'completions'
+  /** A model whose chat template writes the prompts. */
+  readonly template?: string
   readonly apiKeyEnv?: string
   readonly concurrency?: number
   readonly system?: string
@@ -58,6 +60,7 @@ export async function generateFile(options: GenerateCommand, signal: AbortSignal
       download: resolveDataset,
       signal,
       ...(progress && { onProgress: event => progress.show(event) }),
+      setup: defined({ endpoint: options.endpoint, template: options.template }),
       ...defined({ n, resume, concurrency, limit, format, strict }),
     })
     progress?.clear()
@@ -81,7 +84,7 @@ function requestOf(options: GenerateCommand): Omit<SampleRequest, 'problem'> {
 
 /** The model at `--base-url`, or the native one. */
 async function policyOf(options: GenerateCommand, signal: AbortSignal): Promise<Generator & Partial<AsyncDisposable>> {
-  const { baseUrl, model, dialect, endpoint, apiKeyEnv, concurrency } = options
+  const { baseUrl, model, dialect, endpoint, template: ref, apiKeyEnv, concurrency } = options
   if (baseUrl === undefined) {
     const { policy, device, precision, cacheBytes } = options
     const { Policy } = await import('../generator/policy.ts')
@@ -94,7 +97,10 @@ async function policyOf(options: GenerateCommand, signal: AbortSignal): Promise<
   const apiKey = apiKeyEnv === undefined ? undefined : process.env[apiKeyEnv]
   if (apiKeyEnv !== undefined && !apiKey)
     invalidArgument('api-key-env', `the environment has no ${apiKeyEnv}`, apiKeyEnv)
-  return openai({ baseURL: baseUrl, model: model!, ...(defined({ apiKey, dialect, endpoint, concurrency }) as object) })
+  const { chatTemplate } = await import('../generator/chat-template.ts')
+  const template = ref === undefined ? undefined : await chatTemplate(ref, { signal })
+  const more = defined({ apiKey, dialect, endpoint, template, concurrency }) as object
+  return openai({ baseURL: baseUrl, model: model!, ...more })
 }
 
 /** How far the work is, at what rate, and how long it will go on. */

@@ -114,6 +114,7 @@ async function main(): Promise<number> {
     .option('--model <name>', 'its name at the server')
     .option('--dialect <name>', 'how the server continues an answer (default: it is asked)')
     .addOption(new Option('--endpoint <name>', 'of the server (default: chat)').choices(['chat', 'completions']))
+    .option('--template <ref>', "write its prompts by this model's chat template, for --endpoint completions")
     .option('--api-key-env <variable>', 'environment variable that holds the key of the server')
     .option('--concurrency <n>', 'requests under way at the same time (default: 8)', number)
     .option('--system <text>', 'system message')

@@ -19,6 +19,8 @@ export interface GenerateOptions {
   readonly n?: number
   /** How they are sampled. */
   readonly request?: Omit<SampleRequest, 'problem' | 'prefix' | 'n' | 'path' | 'logprobs'>
+  /** What else made the policy, such as its template: a part of the configuration. */
+  readonly setup?: Readonly<Record<string, unknown>>
   /** The run's folder; it is made. */
   readonly run: string
   /** Go on with the run in the folder, if one is there: it must have been begun with the same options and data. */
@@ -148,7 +150,7 @@ function checkOptions({ run, request = {}, n = 8, concurrency = 8, limit }: Gene
 
 /** All that decides what is sampled; how many requests are under way is none of it. */
 function configurationOf(
-  { problems, policy, request = {}, limit, format, strict }: GenerateOptions,
+  { problems, policy, setup, request = {}, limit, format, strict }: GenerateOptions,
   { problems: count, sha256 }: Survey,
   n: number,
   together: number,
@@ -164,7 +166,7 @@ function configurationOf(
       format: format ?? null,
       strict: strict ?? false,
     },
-    policy: { id: policy.id, ...(policy as { facts?: object }).facts },
+    policy: { id: policy.id, ...(policy as { facts?: object }).facts, ...setup },
     n,
     together,
     request: { ...checked, separator: request.separator === undefined ? null : separator },

@@ -338,7 +338,7 @@ export function share(total: number, weights: readonly number[], most: number = 
     const all = sum(open.map(each => weights[each]!))
     return all > 0 ? (rest * weights[at]!) / all : rest / open.length
   }
-  for (let full = open; full.length > 0 && full.length <= open.length && total <= most * weights.length; ) {
+  for (let full = total > most * weights.length ? [] : open; full.length > 0; ) {
     full = open.filter(at => portion(at) > most)
     open = open.filter(at => !full.includes(at))
     for (const at of full) parts[at] = most

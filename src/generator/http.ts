@@ -236,13 +236,13 @@ export class Connection {
       const reason = (cause as NodeJS.ErrnoException | undefined)?.code ?? message
       throw bad(`an answer that broke off (${this.#sayable(reason)}); check the server and what lies before it`, true)
     }
-    // A server that does not say what it sends is judged by how it begins.
-    const streamed =
-      type === null ? /^\s*(data|event|id|retry)?:/.test(await open.start()) : type === 'text/event-stream'
     const chunks = (): AsyncGenerator<Uint8Array, void, undefined> =>
       open.chunks(MOST_BYTES, broken, () => {
         throw bad(`an answer of more than ${MOST_BYTES} bytes; ask for fewer samples or tokens at once`)
       })
+    // A server that does not say what it sends is judged by how it begins.
+    const streamed =
+      type === null ? /^\s*(data|event|id|retry)?:/.test(await open.start(broken)) : type === 'text/event-stream'
     const json = async (): Promise<unknown> => {
       const text = await textOf(chunks())
       if (type !== null && !/^application\/(.*\+)?json$/.test(type)) {
@@ -369,9 +369,9 @@ class Open {
   }
 
   /** The first bytes, which are read again with the rest. */
-  async start(): Promise<string> {
+  async start(broken: (error: unknown) => never): Promise<string> {
     if (this.reader === null) return ''
-    this.#first = await this.#race(this.reader.read())
+    this.#first = await this.#race(this.reader.read()).catch(broken)
     return Buffer.from(this.#first.value ?? []).toString('utf8')
   }
 

@@ -244,7 +244,7 @@ class Remote {
     const samples = new Map<number, Sample>()
     const alike = (server.n === 'unseeded' && seed !== undefined) || (temperature === 0 && !server.greedyN)
     let empty = 0
-    if (n > 1 && this.capabilities.n && !alike && !this.#stopsHere(job.request)) {
+    if (n > 1 && this.capabilities.n && !alike && !stopsHere(server, job.request)) {
       const hears = Array.from({ length: n }, (_, index) => (text: string) => job.onText?.(text, index))
       const found = await this.#places.run(job.signal, () => this.#ask(job, 0, hears))
       if (found === 'one by one') this.#ignoresN = true
@@ -268,11 +268,6 @@ class Remote {
     return sampleByCalls(request, { signal, ...(onText && { onText }) }, this.#places, call)
   }
 
-  /** Whether the text is stopped here, for the server would not say what stopped it. */
-  #stopsHere(request: CheckedRequest): boolean {
-    return this.server!.tells === null && stopsOf(request).length > 0
-  }
-
   /**
    * Asks for the samples from `first` on; they come by their place in the answer, which may hold fewer. `one by one`: the
    * server does not write several. `again`: it was taken for one that says what stopped it, and now is not.
@@ -285,9 +280,9 @@ class Remote {
     const heard = hears.map(hear => new Heard(hear))
     for (let changes = 0; ; changes++) {
       const server = this.server!
-      const body = this.#bodyOf(job, first, heard.length)
+      const body = this.#bodyOf(server, job, first, heard.length)
       try {
-        const { samples, untold } = await this.#send(job, first, body, heard)
+        const { samples, untold } = await this.#send(server, job, first, body, heard)
         if (untold) this.server = { ...this.server!, tells: null }
         return untold && heard.every(({ text }) => text === '') ? 'again' : samples
       } catch (error) {
@@ -300,10 +295,10 @@ class Remote {
     }
   }
 
-  #bodyOf({ request, prompt, onText }: Job, first: number, n: number): Record<string, unknown> {
-    const here = this.#stopsHere(request)
+  #bodyOf(server: Server, { request, prompt, onText }: Job, first: number, n: number): Record<string, unknown> {
+    const here = stopsHere(server, request)
     const { model, endpoint, extraBody, stream } = this.#options
-    return bodyOf(this.server!, {
+    return bodyOf(server, {
       request,
       model,
       endpoint,
@@ -317,6 +312,7 @@ class Remote {
   }
 
   async #send(
+    server: Server,
     { request, prompt, signal, onText }: Job,
     first: number,
     body: Record<string, unknown>,
@@ -334,8 +330,8 @@ class Remote {
         {
           n: heard.length,
           request,
-          told: body.stop === undefined ? null : this.server!.tells,
-          repeats: this.server!.repeats ?? this.#repeats[way],
+          told: body.stop === undefined ? null : server.tells,
+          repeats: server.repeats ?? this.#repeats[way],
           prompt,
           hear: onText === undefined ? () => {} : (text, index) => heard[index]!.say(text, answer),
         },
@@ -352,6 +348,11 @@ class Remote {
       return { samples, untold: choices.untold }
     })
   }
+}
+
+/** Whether the text is stopped here, for the server would not say what stopped it. */
+function stopsHere({ tells }: Server, request: CheckedRequest): boolean {
+  return tells === null && stopsOf(request).length > 0
 }
 
 /** System and problem apart by a blank line, a line break, and what the answer begins with. */

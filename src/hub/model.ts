@@ -13,16 +13,9 @@ const ADAPTER_WEIGHTS = 'adapter_model.safetensors'
 const WEIGHTS = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
 
-const described = [
-  CONFIG,
-  'generation_config.json',
-  TOKENIZER,
-  'tokenizer_config.json',
-  'chat_template.jinja',
-  'special_tokens_map.json',
-  'surefoot.json',
-  ADAPTER,
-]
+const spoken = [TOKENIZER, 'tokenizer_config.json', 'chat_template.jinja']
+
+const described = [CONFIG, 'generation_config.json', ...spoken, 'special_tokens_map.json', 'surefoot.json', ADAPTER]
 
 const PICKLED = /\.(bin|pt|pth|ckpt|pkl)$/i
 
@@ -49,6 +42,29 @@ export async function fetchModel(
       ? { run: (commit: Commit) => modelFolder(reference, commit), optional: described }
       : { run: (commit: Commit) => ggufFile(file, commit), optional: [] }
   return fetchSnapshot(settings, reference, plan, options)
+}
+
+/**
+ * Fetches what a model on the hub says of its text: tokenizer and chat template, no weights.
+ *
+ * @returns and throws as {@link fetchModel}
+ */
+export async function fetchTokenizer(
+  reference: ModelReference,
+  options: FetchOptions = {},
+  settings: HubSettings = hubSettings(),
+): Promise<string> {
+  const { file } = reference
+  if (file !== undefined) return fetchModel(reference, options, settings)
+  const run = async ({ names, listed, folder, get, lacking }: Commit): Promise<string> => {
+    if (!names.has(TOKENIZER)) {
+      if (listed) throw lacking(`file ${TOKENIZER}`)
+      await get([TOKENIZER])
+    }
+    await get(spoken.filter(name => names.has(name)))
+    return folder
+  }
+  return fetchSnapshot(settings, reference, { run, optional: spoken }, options)
 }
 
 async function ggufFile(file: string, { names, folder, get, lacking }: Commit): Promise<string> {

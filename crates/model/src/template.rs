@@ -2,6 +2,7 @@
 //! never become a special token; special tokens that the template itself writes do.
 
 use std::io::Write;
+use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Kwargs;
@@ -10,10 +11,11 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
+use crate::checkpoint::{Checkpoint, Source};
 use crate::error::{Error, Result};
 use crate::profile::BOOK;
 use crate::prompt::Piece;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerFiles};
 
 /// Longest template, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -91,6 +93,55 @@ impl Template {
             })
             .map_err(failed)?;
         stand_ins.reveal(&rendered, pieces, tokenizer)
+    }
+}
+
+/// A checkpoint's chat template by itself, for servers that take a prompt as one text.
+pub struct ChatTemplate {
+    tokenizer: Tokenizer,
+    template: Template,
+}
+
+impl ChatTemplate {
+    /// From a folder with tokenizer.json, or a GGUF file; no weights are needed.
+    pub fn load(path: &Path) -> Result<Self> {
+        let files = match path.is_dir() {
+            true => TokenizerFiles::of_folder(path)?,
+            false => Checkpoint::open(&Source::new(path))?.tokenizer()?,
+        };
+        let tokenizer = Tokenizer::new(&files, u32::MAX as usize)?;
+        let Some(text) = &files.chat_template else {
+            return Err(Error::Template {
+                message: format!("{} has none", path.display()),
+            });
+        };
+        let template = Template::parse(text, &tokenizer)?;
+        Ok(Self { tokenizer, template })
+    }
+
+    /// The whole prompt up to the end of `prefix`, with which the answer begins. Text that spells a special token is
+    /// refused: a server would take it for one.
+    pub fn render(&self, problem: &str, system: Option<&str>, prefix: &str) -> Result<String> {
+        for text in [Some(problem), system, Some(prefix)].into_iter().flatten() {
+            let spelled = self.tokenizer.special_tokens().iter().find(|(token, _)| text.contains(token.as_str()));
+            if let Some((token, _)) = spelled {
+                return Err(Error::Template {
+                    message: format!("the text spells the special token {token}, which a server would take for one"),
+                });
+            }
+        }
+        let content = |text: &str| vec![Piece::Text(text.to_owned())];
+        let system = system.map(|system| ("system", content(system)));
+        let turns: Vec<_> = system.into_iter().chain([("user", content(problem))]).collect();
+        let mut prompt = String::new();
+        for piece in self.template.render(&turns, true, &self.tokenizer)? {
+            match piece {
+                Piece::Text(text) => prompt += &text,
+                Piece::Token(id) => prompt += &self.tokenizer.name(id)?,
+                Piece::Cut | Piece::Read(_) => {}
+            }
+        }
+        Ok(prompt + prefix)
     }
 }
 

@@ -126,6 +126,11 @@ impl Tokenizer {
         Ok(id)
     }
 
+    /// How a token is spelled.
+    pub fn name(&self, id: u32) -> Result<String> {
+        self.inner.id_to_token(id).ok_or_else(|| self.beyond(id))
+    }
+
     /// The special tokens that tokenizer.json has texts begin with.
     pub fn added_before(&self) -> Result<Vec<u32>> {
         let added = self.inner.encode_fast("", true).map_err(failed)?;

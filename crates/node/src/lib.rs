@@ -12,7 +12,7 @@ use surefoot_engine::{Event, Job, Kind, Outcome, Task as Work, guarded};
 use surefoot_model::compute::Compute;
 use surefoot_model::policy::{Ended, Generated};
 use surefoot_model::prefixes;
-use surefoot_model::{Error, Overflow, Result, Source, Trace};
+use surefoot_model::{Error, Overflow, Result, Source, Trace, template};
 
 /// An error as data.
 #[napi(object)]
@@ -186,6 +186,76 @@ pub fn load_policy(
         policy: true,
         compute,
     })
+}
+
+/// Renders a checkpoint's chat template into text.
+#[napi]
+pub struct ChatTemplate {
+    inner: Arc<template::ChatTemplate>,
+}
+
+#[napi]
+impl ChatTemplate {
+    /// The prompt up to the end of the prefix, or a failure.
+    #[napi]
+    pub fn render(&self, problem: String, system: Option<String>, prefix: String) -> Rendered {
+        match guarded(|| self.inner.render(&problem, system.as_deref(), &prefix)) {
+            Ok(text) => Rendered {
+                text: Some(text),
+                failure: None,
+            },
+            Err(error) => Rendered {
+                text: None,
+                failure: Some(error.into()),
+            },
+        }
+    }
+}
+
+/// A text or a failure.
+#[napi(object)]
+pub struct Rendered {
+    pub text: Option<String>,
+    pub failure: Option<Failure>,
+}
+
+/// A template or a failure.
+#[napi(object, object_from_js = false)]
+pub struct LoadedTemplate {
+    pub template: Option<ChatTemplate>,
+    pub failure: Option<Failure>,
+}
+
+pub struct LoadTemplate {
+    path: PathBuf,
+}
+
+impl Task for LoadTemplate {
+    type Output = Result<Arc<template::ChatTemplate>>;
+    type JsValue = LoadedTemplate;
+
+    fn compute(&mut self) -> NapiResult<Self::Output> {
+        Ok(guarded(|| template::ChatTemplate::load(&self.path).map(Arc::new)))
+    }
+
+    fn resolve(&mut self, _: Env, output: Self::Output) -> NapiResult<LoadedTemplate> {
+        Ok(match output {
+            Ok(inner) => LoadedTemplate {
+                template: Some(ChatTemplate { inner }),
+                failure: None,
+            },
+            Err(error) => LoadedTemplate {
+                template: None,
+                failure: Some(error.into()),
+            },
+        })
+    }
+}
+
+/// Loads the chat template of a folder or a GGUF file.
+#[napi(ts_return_type = "Promise<LoadedTemplate>")]
+pub fn load_template(path: String) -> AsyncTask<LoadTemplate> {
+    AsyncTask::new(LoadTemplate { path: path.into() })
 }
 
 /// What became of a job: scores and tokens, texts, or a failure. Or only more of a text: then `fresh` stands alone.
