@@ -2,6 +2,7 @@ export { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 export { SurefootError, type SurefootErrorCode } from './errors.ts'
 export { type ChatMessage, type ChatModel, type ChatModelOptions, fromChatModel } from './generator/chat-model.ts'
 export { chatTemplate } from './generator/chat-template.ts'
+export type { Dialect, Endpoint } from './generator/dialects.ts'
 export {
   type FunctionContext,
   type FunctionOptions,
