@@ -412,9 +412,13 @@ unsafe fn tile<L: Lanes, const R: usize>(
                 // SAFETY: promised by the caller.
                 unsafe {
                     let to = c.map(|c| c.add(at));
-                    let sums = std::array::from_fn(|i| {
-                        std::array::from_fn(|j| start(line + i, to[i].add(j * L::N).cast_const()))
-                    });
+                    // Loops: a closure within a closure may be called instead of inlined, without the instruction set.
+                    let mut sums = [[L::splat(0.0); $vectors]; R];
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        for (j, sum) in sums.iter_mut().enumerate() {
+                            *sum = start(line + i, to[i].add(j * L::N).cast_const());
+                        }
+                    }
                     let sums = strip::<L, R, $vectors>(&a, b.add(at), width, depth, sums);
                     for (to, sums) in to.iter().zip(&sums) {
                         for (j, sum) in sums.iter().enumerate() {
@@ -450,7 +454,10 @@ unsafe fn strip<L: Lanes, const R: usize, const V: usize>(
     for k in 0..depth {
         // SAFETY: promised by the caller.
         unsafe {
-            let vectors: [L; V] = std::array::from_fn(|j| L::load(row.add(j * L::N)));
+            let mut vectors = [L::splat(0.0); V];
+            for (j, vector) in vectors.iter_mut().enumerate() {
+                *vector = L::load(row.add(j * L::N));
+            }
             for (sums, a) in sums.iter_mut().zip(a) {
                 let a = L::splat(*a.add(k));
                 for (sum, vector) in sums.iter_mut().zip(&vectors) {
