@@ -100,11 +100,9 @@ async function measure(batch, flash) {
     if (round > 0) results.push({ prefill: (read - start) / 1000, decode: (end - read) / 1000, batches })
   }
   await context.dispose()
-  const seconds = results.map(result => result.prefill + result.decode)
   return {
-    prefill: rate(results.map(result => (batch * (prompts[0].length - 1)) / result.prefill)),
-    decode: rate(results.map(result => (batch * tokens) / result.decode)),
-    seconds: [Math.min(...seconds), Math.max(...seconds)].map(value => Number(value.toFixed(3))),
+    prefill: rates(results.map(result => (batch * (prompts[0].length - 1)) / result.prefill)),
+    decode: rates(results.map(result => (batch * tokens) / result.decode)),
     batches: Math.max(...results.map(result => result.batches)),
     least: tokens + 1,
   }
@@ -119,7 +117,7 @@ async function write(sequence, last) {
   return ids
 }
 
-function rate(rates) {
-  const sorted = rates.toSorted((a, b) => a - b)
-  return Number(((sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2).toFixed(1))
+function rates(values) {
+  const sorted = values.map(value => Number(value.toFixed(1))).sort((a, b) => a - b)
+  return { median: sorted[sorted.length >> 1], least: sorted[0], most: sorted.at(-1) }
 }

@@ -4,9 +4,8 @@
     python benches/generate/torch_rival.py FOLDER --threads 2
 
 {rival, versions, date, cpu, threads, load, prompt, tokens, runs}: `load` of the machine before and after; in `runs`,
-for each type and batch, the median over rounds of `prefill` (prompt tokens per second until each row has its first
-token) and `decode` (new tokens per second of all rows behind that), and `seconds`, the fastest and the slowest round's
-whole time.
+for each type and batch, {median, least, most} over rounds of `prefill` (prompt tokens per second until each row has its
+first token) and `decode` (new tokens per second of all rows behind that).
 
 The weights are those of FOLDER/bf16.gguf: in float32 widened, the same numbers. All prompts are 64 tokens long, so
 nothing is padded; no row ends early. Attention is sdpa, the cache is dynamic: what generate does unless told otherwise.
@@ -102,11 +101,17 @@ def measure(model: torch.nn.Module, ids: torch.Tensor, tokens: int) -> tuple[flo
 
 
 def summary(rounds: list[tuple[float, float]], batch: int, prompt: int, tokens: int) -> dict:
-    seconds = [prefill + decode for prefill, decode in rounds]
     return {
-        "prefill": round(statistics.median(batch * prompt / prefill for prefill, _ in rounds), 1),
-        "decode": round(statistics.median(batch * (tokens - 1) / decode for _, decode in rounds), 1),
-        "seconds": [round(min(seconds), 3), round(max(seconds), 3)],
+        "prefill": rates([batch * prompt / prefill for prefill, _ in rounds]),
+        "decode": rates([batch * (tokens - 1) / decode for _, decode in rounds]),
+    }
+
+
+def rates(values: list[float]) -> dict:
+    return {
+        "median": round(statistics.median(values), 1),
+        "least": round(min(values), 1),
+        "most": round(max(values), 1),
     }
 
 
