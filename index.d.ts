@@ -1,11 +1,13 @@
-import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-U6UdIo-C.mjs";
-import { a as StepsTrace, c as Aggregate, i as SolutionTrace, l as aggregate, n as ScoredTrace, o as Trace, r as Semantics, s as splitSteps, t as ScoredStep, u as aggregates } from "./scorer-CAoDex1q.mjs";
+import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-yx7ODGQj.mjs";
+import { a as StepScorer, c as StepsTrace, d as Aggregate, f as aggregate, i as Semantics, l as Trace, n as ScoredTrace, o as StepScores, p as aggregates, r as ScorerFacts, s as SolutionTrace, t as ScoredStep, u as splitSteps } from "./scorer-DW2JfQbL.mjs";
 
 //#region src/generator/generator.d.ts
 /** A policy: what writes answers, or the next step of one. */
 interface Generator {
   /** For reports and journals: the model's name and where it runs, never a key. */
   readonly id: string;
+  /** What ends a step, unless a request says otherwise. @default a blank line */
+  readonly separator?: string;
   /** What it can do. Of a server whose dialect is to be detected: as of now, and for good after {@link Generator.ready}. */
   readonly capabilities: Capabilities;
   /** Finds out what the capabilities are, where that takes asking. */
@@ -437,6 +439,7 @@ declare class Policy implements Generator, AsyncDisposable {
   readonly capabilities: Capabilities;
   /** What was recognised in the checkpoint. */
   readonly facts: PolicyFacts;
+  readonly separator: string;
   private constructor();
   /**
   * Loads a policy. Threads that load the same one share its weights.
@@ -750,6 +753,12 @@ declare class PRM implements AsyncDisposable {
   score(trace: Trace, options?: ScoreOptions): Promise<ScoredTrace>;
   score(traces: readonly Trace[], options?: ScoreOptions): Promise<ScoredTrace[]>;
   /**
+  * The token ids that a trace is scored from, without scoring it: what a score will cost.
+  *
+  * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_TOKENIZER`, `ERR_TEMPLATE`, `ERR_DISPOSED`
+  */
+  encode(trace: Trace): readonly number[];
+  /**
   * Scores a stream of traces: the results come in the order of the traces, and memory stays flat.
   * The stream ends with the first trace that fails.
   */
@@ -784,4 +793,429 @@ declare class PRM implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 //#endregion
-export { type Aggregate, type AppendOptions, type Candidate, type Capabilities, type ChatMessage, type ChatModel, type ChatModelOptions, type ComputeOptions, type Counters, type Device, type Dialect, type DownloadProgress, type Ended, type Endpoint, type FunctionContext, type FunctionOptions, type FunctionRequest, type FunctionSample, type Generator, type LanguageModel, type LanguageModelCall, type LanguageModelOptions, type LoadOptions, type LoadProgress, type ModelFacts, type OpenAIGenerator, type OpenAIOptions, PRM, Policy, type PolicyFacts, type PolicyOptions, type Profile, type ProfileChoice, type Prompt, type ProviderOptions, type Ranked, type RerankOptions, type Sample, type SampleFunction, type SampleOptions, type SampleRequest, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type SolutionTrace, type StepsTrace, type StreamOptions, SurefootError, type SurefootErrorCode, type TextStream, type Trace, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, chatTemplate, fromChatModel, fromFunction, fromLanguageModel, openai, requireCapabilities, splitSteps, stream };
+//#region src/search/strategies.d.ts
+/** How the answer is picked from the solutions. `visits` and `value` are for mcts. */
+type Choose = "best" | "vote" | "majority" | "visits" | "value";
+interface Common {
+  /** Requests that may be out at once. The tree depends on it, and on nothing else that runs beside it. */
+  readonly batch?: number;
+  /** Policy tokens that an answer may have. */
+  readonly answerTokens?: number;
+}
+interface Scored extends Common {
+  /** Step scores → score of a solution. @default the PRM's own */
+  readonly aggregate?: Aggregate;
+}
+interface Stepwise extends Scored {
+  /** Steps deep, at most. */
+  readonly depth?: number;
+  /** Policy tokens that a step may have. */
+  readonly stepTokens?: number;
+  /** Step scores → what prefixes are ranked by. @default 'last' */
+  readonly rank?: Aggregate;
+  /** @default 'vote' */
+  readonly choose?: Choose;
+}
+interface BestOfN extends Scored {
+  /** @default 8 */
+  readonly n?: number;
+}
+interface Majority extends Common {
+  /** @default 8 */
+  readonly n?: number;
+}
+interface Beam extends Stepwise {
+  /** Prefixes that survive a level. @default 4 */
+  readonly width?: number;
+  /** Continuations of each. @default 4 */
+  readonly expansions?: number;
+  /** Whether a continuation with the text of an earlier sibling is left out. @default true */
+  readonly dedupe?: boolean;
+  /** Steps to look ahead before a continuation is scored. @default 0 */
+  readonly lookahead?: number;
+}
+interface Dvts extends Stepwise {
+  /** Independent subtrees. @default 4 */
+  readonly trees?: number;
+  /** Continuations per step of a subtree. @default 4 */
+  readonly expansions?: number;
+  readonly lookahead?: number;
+}
+interface Rebase extends Stepwise {
+  /** Continuations of the first level; each finished path takes one away. @default 16 */
+  readonly width?: number;
+  /** Of the softmax that shares them out. @default 0.2 */
+  readonly temperature?: number;
+}
+interface Mcts extends Stepwise {
+  /** Expansions at most. @default as many as the budget allows */
+  readonly simulations?: number;
+  /** Continuations of an expansion. @default 4 */
+  readonly children?: number;
+  /** @default { by: 'uct', c: 1 } */
+  readonly select?: {
+    readonly by: "uct";
+    readonly c?: number;
+  } | {
+    readonly by: "puct";
+    readonly base?: number;
+    readonly init?: number; /** Log-probabilities need a policy with the capability `logprobs`. */
+    readonly prior?: {
+      readonly from: "logProbability";
+      readonly temperature?: number;
+    } | {
+      readonly from: "uniform";
+    };
+  };
+  /** How a child without a visit is valued. @default 'value' */
+  readonly unvisited?: "value" | "first";
+  /** A node may have ⌈factor · visits^exponent⌉ children, up to `most`. @default it is expanded once */
+  readonly widening?: {
+    readonly factor: number;
+    readonly exponent: number;
+    readonly most: number;
+  };
+  /** What a selection makes of the simulations that are out. @default { by: 'wuUct' } */
+  readonly parallel?: {
+    readonly by: "wuUct";
+  } | {
+    readonly by: "virtualLoss";
+    readonly count: number;
+    readonly loss: number;
+  };
+  /** A new node's first value: its PRM scores, or those of a rollout. @default 'prm' */
+  readonly value?: "prm" | "rollout";
+  /** What a simulation brings up: the values of the new children, or that of the node itself. @default 'children' */
+  readonly leaf?: "children" | "own";
+  /** @default 'mean' */
+  readonly backup?: "mean" | "max";
+  readonly dedupe?: boolean;
+}
+interface Refine extends Scored {
+  /** How often a weak step is gone back to. @default 8 */
+  readonly rounds?: number;
+  /** Continuations per round, and of the first. @default 1 */
+  readonly samples?: number;
+  /** A step that scores below is weak. @default the PRM's threshold, else 0.5 */
+  readonly threshold?: number;
+  readonly choose?: Choose;
+}
+/** A strategy as plain data: what `--strategy` takes as JSON and a journal keeps. */
+type Strategy = ({
+  readonly strategy: "bestOfN";
+} & BestOfN) | ({
+  readonly strategy: "majority";
+} & Majority) | ({
+  readonly strategy: "weightedVote";
+} & BestOfN) | ({
+  readonly strategy: "beam";
+} & Beam) | ({
+  readonly strategy: "dvts";
+} & Dvts) | ({
+  readonly strategy: "rebase";
+} & Rebase) | ({
+  readonly strategy: "mcts";
+} & Mcts) | ({
+  readonly strategy: "refine";
+} & Refine);
+declare const strategyNames: readonly Strategy["strategy"][];
+/** `n` whole answers; the one with the highest score. */
+declare const bestOfN: (options?: BestOfN) => Strategy;
+/** `n` whole answers; the one that most of them give. The PRM is never asked (Wang et al., arXiv 2203.11171). */
+declare const majority: (options?: Majority) => Strategy;
+/** `n` whole answers; the one whose solutions have the most score together (arXiv 2408.03314). */
+declare const weightedVote: (options?: BestOfN) => Strategy;
+/** The best `width` prefixes of each level go on (Snell et al., arXiv 2408.03314; search-and-learn). */
+declare const beam: (options?: Beam) => Strategy;
+/** Diverse verifier tree search: `trees` beams of width 1 that never mix (search-and-learn). */
+declare const dvts: (options?: Dvts) => Strategy;
+/** Continuations shared out by the softmax of the scores (Wu et al., arXiv 2408.00724). */
+declare const rebase: (options?: Rebase) => Strategy;
+/** Monte-Carlo tree search by UCT or PUCT. */
+declare const mcts: (options?: Mcts) => Strategy;
+/** Goes back to the first weak step of the best answer and writes on from there. */
+declare const refine: (options?: Refine) => Strategy;
+/** What a search may use. What is left out has no limit. */
+interface Budget {
+  /** Continuations that are asked, those that fail included. */
+  readonly generations?: number;
+  /** Tokens that the policy samples. */
+  readonly policyTokens?: number;
+  /** Tokens that the PRM has to compute: a path's own, and the prompt once. */
+  readonly prmTokens?: number;
+  /** Milliseconds. */
+  readonly ms?: number;
+  /** costs.policy · tokens of the policy + costs.prm · tokens of the PRM. */
+  readonly flops?: number;
+  /** FLOPs of a token: about twice the parameters. @default that, where policy and PRM are native */
+  readonly costs?: {
+    readonly policy: number;
+    readonly prm: number;
+  };
+  /** The part of each limit that is kept to bring one path to its end, as long as none is there. @default 0.2 */
+  readonly reserve?: number;
+}
+//#endregion
+//#region src/search/machine.d.ts
+/** Decides what to write next: numbers only, the text stays with who drives it. The native strategies, or one of yours. */
+interface SearchMachine {
+  /** Up to `max` requests that nobody was handed before; `now` in milliseconds on one clock. */
+  ask(max: number, now: number): Ask;
+  /** What came of a request, in any order among requests. Returns the first of the nodes that its continuations are. */
+  tell(request: number, children: readonly Child[]): number;
+  /** Nothing came of a request. */
+  fail(request: number): void;
+  /** Says which finished nodes give equal answers, by a number for each answer; null: none. */
+  group(groups: readonly (readonly [node: number, group: number | null])[]): void;
+  /** Ends the search with what was told by now. */
+  abort(): void;
+  /** What would be the answer now. */
+  best(): Chosen | null;
+  /** What has happened since the last call. */
+  events(): MachineEvent[];
+  /** Whether a node is there by now: what was told waits for what was asked before it. */
+  has(node: number): boolean;
+  /** The nodes, in the order in which they were asked; the root comes first. */
+  nodes(): TreeNode[];
+}
+type Ask = {
+  readonly type: "requests";
+  readonly value: readonly Request[];
+} | {
+  readonly type: "wait";
+} | {
+  readonly type: "done";
+  readonly value: Outcome;
+};
+/** Continuations to write and to score. */
+interface Request {
+  readonly id: number;
+  /** The node that is gone on with; 0 is the root. */
+  readonly node: number;
+  /** Where the node has no text yet: it is the first `steps` new steps of node `of`. */
+  readonly stem: {
+    readonly of: number;
+    readonly steps: number;
+  } | null;
+  readonly count: number;
+  readonly until: "step" | "answer";
+  /** Which new steps are scored. */
+  readonly score: "none" | "last" | "all";
+  /** What is written beyond a continuation, greedily, for its scores alone. */
+  readonly lookahead: "none" | "answer" | {
+    readonly steps: number;
+  };
+  /** Whether each continuation is told with its log-probability. */
+  readonly priors: boolean;
+  readonly caps: {
+    readonly policyTokens: number;
+    readonly aheadTokens: number;
+    readonly prmTokens: number | null;
+    readonly flops: number | null;
+  };
+  /** Names the draws: unlike that of any other request. */
+  readonly path: string;
+}
+/** A continuation as it was written. */
+interface Child {
+  readonly policyTokens: number;
+  readonly aheadTokens?: number;
+  /** Tokens of prompt and prefix that the policy had to compute for it. */
+  readonly prefillTokens?: number;
+  readonly prmTokens?: number;
+  /** Steps that it adds. 0 ends its path. */
+  readonly steps: number;
+  /** Of its new steps: none, the last, or all, as was asked. */
+  readonly scores?: readonly number[];
+  /** Of the steps that were looked ahead. */
+  readonly ahead?: readonly number[];
+  readonly rollout?: number;
+  readonly logPrior?: number;
+  readonly ended: boolean;
+  /** Whether a cap cut it. */
+  readonly cut: boolean;
+  /** A hash of its text, below 2^53: continuations of a node with equal hashes are the same. */
+  readonly text?: number;
+}
+/** What a search answers. */
+interface Chosen {
+  readonly node: number;
+  readonly group: number | null;
+  readonly score: number | null;
+  /** What it won with: the sum of its group's scores, or its number of solutions; the score where nobody votes. */
+  readonly vote: number;
+  /** Whether the path has an end; otherwise it is the best prefix there is. */
+  readonly finished: boolean;
+}
+type Limit = "generations" | "policyTokens" | "prmTokens" | "flops" | "ms";
+interface Outcome {
+  readonly finish: "complete" | "budget" | "aborted";
+  /** The limit that ended it. */
+  readonly limit: Limit | null;
+  readonly chosen: Chosen | null;
+  /** Where nothing is chosen: each continuation failed, or none came in time. */
+  readonly nothing: "failed" | "unasked" | null;
+  readonly spent: Spent;
+}
+/** What a search has used. */
+interface Spent {
+  readonly generations: number;
+  /** Of these: failed. */
+  readonly failures: number;
+  /** Of these: out when the search ended. */
+  readonly cancelled: number;
+  readonly policyTokens: number;
+  readonly prefillTokens: number;
+  readonly prmTokens: number;
+  readonly flops: number;
+  readonly ms: number;
+  /** Requests that brought more than their caps. */
+  readonly overruns: number;
+}
+type MachineEvent = {
+  readonly type: "expanded";
+  readonly request: number;
+  readonly node: number;
+  readonly count: number;
+} | {
+  readonly type: "sampled";
+  readonly request: number;
+  readonly node: number;
+  readonly parent: number;
+  readonly policyTokens: number;
+  readonly ended: boolean;
+  readonly cut: boolean;
+} | {
+  readonly type: "scored";
+  readonly node: number;
+  readonly value: number;
+} | {
+  readonly type: "pruned";
+  readonly node: number;
+} | {
+  readonly type: "failed";
+  readonly request: number;
+  readonly node: number;
+  readonly count: number;
+} | {
+  readonly type: "overrun";
+  readonly request: number;
+  readonly limit: Limit;
+} | {
+  readonly type: "budget";
+  readonly spent: Spent;
+} | {
+  readonly type: "chosen";
+  readonly chosen: Chosen | null;
+};
+/** A node of the tree. */
+interface TreeNode {
+  readonly node: number;
+  /** null: the root. */
+  readonly parent: number | null;
+  /** Expansions between the root and the node. */
+  readonly depth: number;
+  /** Policy tokens from the root to its end. */
+  readonly tokens: number;
+  /** Of its own steps, as far as they were asked. */
+  readonly scores: readonly number[];
+  /** Of the whole path as one number; null where the PRM has not seen all of it. */
+  readonly score: number | null;
+  /** What came up through it in mcts, else what it is ranked by; null without scores. */
+  readonly value: number | null;
+  readonly visits: number;
+  readonly group: number | null;
+  readonly finished: boolean;
+  readonly pruned: boolean;
+}
+//#endregion
+//#region src/search/driver.d.ts
+type Sampling = Pick<SampleRequest, "temperature" | "topK" | "topP" | "minP" | "repetitionPenalty" | "bans" | "stop">;
+//#endregion
+//#region src/search/solve.d.ts
+interface SolveOptions {
+  /** What writes. */
+  readonly policy: Generator;
+  /** What scores: a `PRM`, or anything of its shape. A majority vote needs none. */
+  readonly prm?: StepScorer;
+  /** What to write next: one of the strategies, or a search of yours. */
+  readonly strategy: Strategy | SearchMachine;
+  /** @default what the strategy uses by itself */
+  readonly budget?: Budget;
+  readonly system?: string;
+  /** Of every draw. @default 1 */
+  readonly seed?: number;
+  /** How continuations are sampled. @default temperature 0.7 */
+  readonly sampling?: Sampling;
+  /** What ends a step. @default the policy's */
+  readonly separator?: string;
+  /** Takes the final answer out of a solution; null where it has none. @default `extractAnswer` of surefoot/grade */
+  readonly extract?: (solution: string) => string | null;
+  /** Requests under way at the same time, at most. The result does not depend on it. @default 16 */
+  readonly concurrency?: number;
+  /** Ends the search; the run rejects with the signal's reason. `run.stop()` ends it with the best answer so far. */
+  readonly signal?: AbortSignal;
+}
+/** A path that has its end. */
+interface Solution {
+  readonly node: number;
+  readonly text: string;
+  readonly answer: string | null;
+  readonly steps: readonly {
+    readonly text: string;
+    readonly score: number | null;
+  }[];
+  /** The step scores as one number; null where the PRM has not seen all of it. */
+  readonly score: number | null;
+}
+/** What came of a search. */
+interface Solved {
+  /** null where no solution has one. */
+  readonly answer: string | null;
+  /** The chosen solution, or the best beginning of one; null where nothing was written. */
+  readonly solution: Solution | null;
+  /** Whether the chosen solution has its end. */
+  readonly finished: boolean;
+  readonly finish: "complete" | "budget" | "aborted";
+  /** The limit that ended it. */
+  readonly limit: Limit | null;
+  readonly spent: Spent;
+  /** Every solution, in the order in which they were asked. */
+  readonly solutions: readonly Solution[];
+  /** The tree, in the order in which its nodes were asked. */
+  readonly trace: readonly TraceNode[];
+}
+/** A node of the tree with its text. */
+interface TraceNode {
+  readonly node: number;
+  readonly parent: number | null;
+  /** What it adds to its parent's text. */
+  readonly text: string;
+  readonly steps: readonly string[];
+  /** Of its own steps, as far as the strategy had them scored. */
+  readonly scores: readonly number[];
+  readonly score: number | null;
+  readonly value: number | null;
+  readonly visits: number;
+  readonly finished: boolean;
+  readonly pruned: boolean;
+  readonly answer: string | null;
+}
+/** What happens in a search, with the text of what was written. */
+type SearchEvent = MachineEvent & {
+  readonly text?: string;
+};
+/** A search under way: await it for what came of it, or iterate over what happens. It goes on whether or not anybody looks. */
+interface SolveRun extends PromiseLike<Solved>, AsyncIterable<SearchEvent> {
+  /** Ends the search with the best answer so far: `finish` is `aborted`. */
+  stop(): void;
+}
+/**
+* Solves a problem by search: a policy writes, a PRM scores, a strategy decides, a budget ends it.
+*
+* @throws `ERR_CAPABILITY` for a policy that cannot do what the strategy needs; `ERR_INVALID_ARGUMENT`; what the policy and
+*   the PRM throw that is not about one continuation; the signal's reason
+*/
+declare function solve(problem: string, options: SolveOptions): SolveRun;
+//#endregion
+export { type Aggregate, type AppendOptions, type Ask, type Beam, type BestOfN, type Budget, type Candidate, type Capabilities, type ChatMessage, type ChatModel, type ChatModelOptions, type Child, type Choose, type Chosen, type ComputeOptions, type Counters, type Device, type Dialect, type DownloadProgress, type Dvts, type Ended, type Endpoint, type FunctionContext, type FunctionOptions, type FunctionRequest, type FunctionSample, type Generator, type LanguageModel, type LanguageModelCall, type LanguageModelOptions, type Limit, type LoadOptions, type LoadProgress, type MachineEvent, type Majority, type Mcts, type ModelFacts, type OpenAIGenerator, type OpenAIOptions, type Outcome, PRM, Policy, type PolicyFacts, type PolicyOptions, type Profile, type ProfileChoice, type Prompt, type ProviderOptions, type Ranked, type Rebase, type Refine, type Request, type RerankOptions, type Sample, type SampleFunction, type SampleOptions, type SampleRequest, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type ScorerFacts, type SearchEvent, type SearchMachine, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type Solution, type SolutionTrace, type SolveOptions, type SolveRun, type Solved, type Spent, type StepScorer, type StepScores, type StepsTrace, type Strategy, type StreamOptions, SurefootError, type SurefootErrorCode, type TextStream, type Trace, type TraceNode, type TreeNode, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, beam, bestOfN, chatTemplate, dvts, fromChatModel, fromFunction, fromLanguageModel, majority, mcts, openai, rebase, refine, requireCapabilities, solve, splitSteps, strategyNames, stream, weightedVote };

@@ -46,7 +46,8 @@ test('crates depend one way', t => {
   t.deepEqual(dependencies('kernels'), [])
   t.deepEqual(dependencies('model'), ['kernels'])
   t.deepEqual(dependencies('engine'), ['model'])
-  t.deepEqual(dependencies('node'), ['engine', 'model'])
+  t.deepEqual(dependencies('search'), [])
+  t.deepEqual(dependencies('node'), ['engine', 'model', 'search'])
 })
 
 test('unsafe Rust is in the kernels only, none calls JavaScript, and the model knows neither search nor Node', t => {

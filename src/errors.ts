@@ -21,6 +21,7 @@ const marker = Symbol.for('surefoot.error')
  * | `ERR_CACHE_BUDGET` | a trace needs more memory for keys and values than `cacheBytes` allows |
  * | `ERR_DEVICE_UNAVAILABLE` | the device, or the instruction set that `SUREFOOT_ISA` names, does not exist here |
  * | `ERR_NOT_FINITE` | the model gave NaN or infinity for a step |
+ * | `ERR_SEARCH` | a search was told what it did not ask, twice, or what is no number; its tree is as before |
  * | `ERR_DISPOSED` | the object was used after `dispose()` |
  * | `ERR_CAPABILITY` | the policy cannot do what is asked of it; the message says what to use instead |
  * | `ERR_NATIVE_BINDING` | the native binary for this platform is not installed |
@@ -44,6 +45,7 @@ export type SurefootErrorCode =
   | 'ERR_CACHE_BUDGET'
   | 'ERR_DEVICE_UNAVAILABLE'
   | 'ERR_NOT_FINITE'
+  | 'ERR_SEARCH'
   | 'ERR_DISPOSED'
   | 'ERR_CAPABILITY'
   | 'ERR_NATIVE_BINDING'

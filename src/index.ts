@@ -46,6 +46,48 @@ export {
 export { type SolutionTrace, type StepsTrace, splitSteps, type Trace } from './problem.ts'
 export type { Profile, ProfileChoice, Segment, Separator, Turn } from './profile.ts'
 export type { Candidate, Ranked } from './rerank.ts'
-export type { ScoredStep, ScoredTrace, Semantics } from './scorer.ts'
+export type { ScoredStep, ScoredTrace, ScorerFacts, Semantics, StepScorer, StepScores } from './scorer.ts'
+export type {
+  Ask,
+  Child,
+  Chosen,
+  Limit,
+  MachineEvent,
+  Outcome,
+  Request,
+  SearchMachine,
+  Spent,
+  TreeNode,
+} from './search/machine.ts'
+export {
+  type SearchEvent,
+  type Solution,
+  type Solved,
+  type SolveOptions,
+  type SolveRun,
+  solve,
+  type TraceNode,
+} from './search/solve.ts'
+export {
+  type Beam,
+  type BestOfN,
+  type Budget,
+  beam,
+  bestOfN,
+  type Choose,
+  type Dvts,
+  dvts,
+  type Majority,
+  type Mcts,
+  majority,
+  mcts,
+  type Rebase,
+  type Refine,
+  rebase,
+  refine,
+  type Strategy,
+  strategyNames,
+  weightedVote,
+} from './search/strategies.ts'
 export type { AppendOptions, Session } from './session.ts'
 export type { WatchedStep } from './watch.ts'

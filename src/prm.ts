@@ -2,7 +2,7 @@ import { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 import { type Job, newCaller, type Outcome, onAbort, submit, unlessAborted } from './engine.ts'
 import { invalidArgument, SurefootError } from './errors.ts'
 import { type ComputeOptions, type Counters, loadNative } from './model.ts'
-import { type Model, native } from './native.ts'
+import { type Model, native, nativeError } from './native.ts'
 import { inOrder } from './ordered.ts'
 import { type CheckedTrace, checkPrompt, checkTrace, type Trace } from './problem.ts'
 import type { Profile, ProfileChoice, Separator } from './profile.ts'
@@ -164,6 +164,19 @@ export class PRM implements AsyncDisposable {
     return isMany(input)
       ? this.#score(caller, input.map(check), options)
       : this.#scoreOne(caller, check(input), options)
+  }
+
+  /**
+   * The token ids that a trace is scored from, without scoring it: what a score will cost.
+   *
+   * @throws `ERR_INVALID_ARGUMENT`, `ERR_CONTEXT_OVERFLOW`, `ERR_TOKENIZER`, `ERR_TEMPLATE`, `ERR_DISPOSED`
+   */
+  encode(trace: Trace): readonly number[] {
+    this.#assertUsable(undefined)
+    const { problem, steps, system } = checkTrace(trace, this.facts.split)
+    const { ids, failure } = this.#model.encode(problem, steps, system)
+    if (failure) throw nativeError(failure)
+    return ids!
   }
 
   /**

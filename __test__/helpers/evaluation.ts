@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CandidateRecord, LabelRecord, RecordedCandidate } from '../../src/datasets/records.ts'
 import { SurefootError } from '../../src/errors.ts'
-import type { ScorerFacts, StepScorer } from '../../src/evaluate/scoring.ts'
 import type { Summary } from '../../src/evaluate/summary.ts'
 import type { StepsTrace } from '../../src/problem.ts'
+import type { ScorerFacts, StepScorer } from '../../src/scorer.ts'
 
 export function candidates(
   id: string,

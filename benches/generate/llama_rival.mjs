@@ -119,5 +119,6 @@ async function write(sequence, last) {
 
 function rates(values) {
   const sorted = values.map(value => Number(value.toFixed(1))).sort((a, b) => a - b)
-  return { median: sorted[sorted.length >> 1], least: sorted[0], most: sorted.at(-1) }
+  const median = (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2
+  return { median: Number(median.toFixed(1)), least: sorted[0], most: sorted.at(-1) }
 }

@@ -52,7 +52,7 @@ const runs = []
 for (const batch of values.batches.split(',').map(Number)) {
   const requests = Array.from({ length: batch }, (_, row) => requestOf(row))
   await seconds(requests, 4)
-  const results = []
+  const results: { prefill: number; decode: number; seconds: number }[] = []
   for (let round = 0; round < rounds; round++) {
     const [first, all] = [await seconds(requests, 1), await seconds(requests, tokens)]
     const read = batch * prompts[0]!.ids.length

@@ -9,7 +9,7 @@ EXPECTED.json    {source, file, tokens, cases: [{prompt, prompt_ids, ids, text, 
                  prompt_ids    the prompt's alone: no BOS is added
                  ids           `tokens` of them, past an end of text too
                  gaps          between the two largest logits each id was chosen by
-OURS.json        [[id]]: what we write after prompt_ids, in order of the cases
+OURS.json        [[id]]: what we write after prompt_ids, in order of the cases; a text may end with the end of text
 
 Equal means equal up to the first id whose gap is below 1e-3: from there on two right programs may differ. Exits with 1
 where a case is not.
@@ -25,6 +25,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TOKENS = 64
 NEAR = 1e-3
+# <|endoftext|> and <|im_end|>.
+END = (0, 2)
 LONG = "The lighthouse keeper wrote down the weather every evening. "
 PROMPTS = [
     "The recipe for a good apple pie begins with",
@@ -86,14 +88,15 @@ def compare(expected: Path, ours: Path) -> bool:
     equal = 0
     for case, ids in zip(cases, texts, strict=True):
         near = next((at for at, gap in enumerate(case["gaps"]) if gap < NEAR), TOKENS)
-        same = next((at for at in range(TOKENS) if ids[at : at + 1] != case["ids"][at : at + 1]), TOKENS)
-        right = same >= near
+        length = len(ids) if ids and ids[-1] in END else TOKENS
+        same = next((at for at in range(length) if ids[at : at + 1] != case["ids"][at : at + 1]), length)
+        right = same >= min(near, length)
         equal += right
         print(
-            f"{'equal' if right else 'DIFFERS'}: {same} of {TOKENS} ids the same, first near-tie at "
+            f"{'equal' if right else 'DIFFERS'}: {same} of {length} ids the same, first near-tie at "
             f"{near if near < TOKENS else 'none'}, smallest gap {min(case['gaps']):.2g}: {case['prompt'][:40]!r}"
         )
-        if same < TOKENS:
+        if same < length:
             print(f"    at {same}: {ids[same : same + 1]}, not {case['ids'][same]}, gap {case['gaps'][same]:.2g}")
     print(f"{equal} of {len(cases)} equal up to the first gap below {NEAR}")
     return equal == len(cases)

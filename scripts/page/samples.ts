@@ -2,9 +2,9 @@
 import type { CandidateRecord } from '../../src/datasets/records.ts'
 import { evaluateCandidates } from '../../src/evaluate/candidates.ts'
 import { type Plan, planFor } from '../../src/evaluate/plan.ts'
-import type { StepScorer } from '../../src/evaluate/scoring.ts'
 import { summarise } from '../../src/evaluate/summarise.ts'
 import type { CandidateResult, ProblemResult, Summary } from '../../src/evaluate/summary.ts'
+import type { StepScorer } from '../../src/scorer.ts'
 
 /** A run as the report takes it. */
 export interface Sample {

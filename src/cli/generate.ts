@@ -1,40 +1,15 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { invalidArgument } from '../errors.ts'
 import { CANDIDATES, type GenerateProgress, type GenerateSummary, generate } from '../generate/run.ts'
-import type { Generator, SampleRequest } from '../generator/generator.ts'
 import { resolveDataset } from '../hub/index.ts'
-import type { Device, LoadProgress } from '../model.ts'
 import { print } from './lines.ts'
-import { DownloadLine } from './model.ts'
+import { loadPolicy, type PolicyCommand, requestOf } from './policy.ts'
 import { defined, duration, ProgressLine, resumeCommand, runFolder } from './run.ts'
 
-export interface GenerateCommand {
+export interface GenerateCommand extends PolicyCommand {
   readonly problems: string
   readonly n?: number
-  /** true: the embedded model. */
-  readonly policy?: string | true
-  readonly device: Device
-  readonly precision: 'exact' | 'fast'
-  readonly cacheBytes?: number
-  readonly baseUrl?: string
-  readonly model?: string
-  readonly dialect?: string
-  readonly endpoint?: 'chat' | 'completions'
-  /** A model whose chat template writes the prompts. */
-  readonly template?: string
-  readonly apiKeyEnv?: string
-  readonly concurrency?: number
-  readonly system?: string
-  readonly temperature?: number
-  readonly topK?: number
-  readonly topP?: number
-  readonly minP?: number
-  readonly maxTokens?: number
-  readonly seed?: number
   readonly until?: 'answer' | 'step'
-  readonly separator?: string
-  readonly stop?: string[]
   readonly name?: string
   readonly run?: string
   readonly resume?: boolean
@@ -48,7 +23,7 @@ export interface GenerateCommand {
 /** `surefoot generate`: the exit code, 1 when a problem failed. */
 export async function generateFile(options: GenerateCommand, signal: AbortSignal): Promise<number> {
   const run = runFolder(options.problems, options)
-  const policy = await policyOf(options, signal)
+  const policy = await loadPolicy(options, signal)
   const progress = options.quiet ? null : new ProgressLine(generateText)
   const { problems, n, resume, concurrency, limit, dataFormat: format, strict } = options
   try {
@@ -56,7 +31,7 @@ export async function generateFile(options: GenerateCommand, signal: AbortSignal
       problems,
       policy,
       run,
-      request: requestOf(options),
+      request: { ...requestOf(options), ...defined({ until: options.until }) },
       download: resolveDataset,
       signal,
       ...(progress && { onProgress: event => progress.show(event) }),
@@ -75,32 +50,6 @@ export async function generateFile(options: GenerateCommand, signal: AbortSignal
   } finally {
     await policy[Symbol.asyncDispose]?.()
   }
-}
-
-function requestOf(options: GenerateCommand): Omit<SampleRequest, 'problem'> {
-  const { system, temperature, topK, topP, minP, maxTokens, seed, until, separator, stop } = options
-  return defined({ system, temperature, topK, topP, minP, maxTokens, seed, until, separator, stop })
-}
-
-/** The model at `--base-url`, or the native one. */
-async function policyOf(options: GenerateCommand, signal: AbortSignal): Promise<Generator & Partial<AsyncDisposable>> {
-  const { baseUrl, model, dialect, endpoint, template: ref, apiKeyEnv, concurrency } = options
-  if (baseUrl === undefined) {
-    const { policy, device, precision, cacheBytes } = options
-    const { Policy } = await import('../generator/policy.ts')
-    const ref = policy === true ? undefined : policy
-    const download = new DownloadLine()
-    const onProgress = (event: LoadProgress): void => download.show(event)
-    return Policy.load(ref, { device, precision, signal, onProgress, ...defined({ cacheBytes }) })
-  }
-  const { openai } = await import('../generator/openai.ts')
-  const apiKey = apiKeyEnv === undefined ? undefined : process.env[apiKeyEnv]
-  if (apiKeyEnv !== undefined && !apiKey)
-    invalidArgument('api-key-env', `the environment has no ${apiKeyEnv}`, apiKeyEnv)
-  const { chatTemplate } = await import('../generator/chat-template.ts')
-  const template = ref === undefined ? undefined : await chatTemplate(ref, { signal })
-  const more = defined({ apiKey, dialect, endpoint, template, concurrency }) as object
-  return openai({ baseURL: baseUrl, model: model!, ...more })
 }
 
 /** How far the work is, at what rate, and how long it will go on. */

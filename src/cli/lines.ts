@@ -22,18 +22,22 @@ export interface DoneLine<T> {
   readonly result: T
 }
 
+interface Line {
+  readonly text: string
+  /** From 1. */
+  readonly line: number
+}
+
 /**
  * Reads JSON lines and works on them, several at a time; the results come in the order of the lines. Blank lines are
  * passed over. A line that fails becomes a {@link BadLine} in its place.
- *
- * @param input a file, or standard input
  */
 async function* workOnLines<T>(
-  input: string | undefined,
+  lines: AsyncIterable<Line> | Iterable<Line>,
   signal: AbortSignal,
   work: (value: Record<string, unknown>) => Promise<T>,
 ): AsyncGenerator<DoneLine<T> | BadLine, void, undefined> {
-  yield* inOrder(readLines(input, signal), WIDTH, async ({ text, line }): Promise<DoneLine<T> | BadLine> => {
+  yield* inOrder(lines, WIDTH, async ({ text, line }): Promise<DoneLine<T> | BadLine> => {
     let id: unknown = null
     try {
       const value = parse(text)
@@ -48,18 +52,20 @@ async function* workOnLines<T>(
 }
 
 /**
- * Works on every line and writes what comes of it, as JSON or for people.
+ * Works on every line of `input`, or of standard input, or on one `problem`, and writes what comes of it, as JSON or for
+ * people.
  *
  * @returns the exit code: 1 when a line failed
  */
 export async function writeLines<T>(
-  { input, json }: { readonly input?: string; readonly json?: boolean },
+  { input, json, problem }: { readonly input?: string; readonly json?: boolean; readonly problem?: string },
   signal: AbortSignal,
   work: (value: Record<string, unknown>) => Promise<T>,
   show: { json: (line: DoneLine<T>) => unknown; text: (line: DoneLine<T>) => string; bad: (line: BadLine) => string },
 ): Promise<number> {
   let exitCode = 0
-  for await (const line of workOnLines(input, signal, work)) {
+  const lines = problem === undefined ? readLines(input, signal) : [{ text: JSON.stringify({ problem }), line: 1 }]
+  for await (const line of workOnLines(lines, signal, work)) {
     if ('error' in line) {
       exitCode = 1
       await print(json ? JSON.stringify(line) : show.bad(line))
@@ -75,10 +81,7 @@ export async function print(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain')
 }
 
-async function* readLines(
-  input: string | undefined,
-  signal: AbortSignal,
-): AsyncGenerator<{ text: string; line: number }, void, undefined> {
+async function* readLines(input: string | undefined, signal: AbortSignal): AsyncGenerator<Line, void, undefined> {
   const stream = input === undefined ? process.stdin : createReadStream(input)
   const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY, signal })
   let failure: Error | undefined

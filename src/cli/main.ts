@@ -4,13 +4,16 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import packageJson from '../../package.json' with { type: 'json' }
 import { type Aggregate, aggregates } from '../aggregate.ts'
 import { SurefootError } from '../errors.ts'
+import { strategyNames } from '../search/strategies.ts'
 import { demo } from './demo.ts'
 import { type EvalOptions, evaluateFile } from './eval.ts'
 import { type GenerateCommand, generateFile } from './generate.ts'
 import { inspect } from './inspect.ts'
+import type { PolicyCommand } from './policy.ts'
 import { report, reportFormats } from './report.ts'
 import { rerank } from './rerank.ts'
 import { score } from './score.ts'
+import { type SolveCommand, solveLines } from './solve.ts'
 
 const devices = ['auto', 'cpu', 'cuda', 'metal']
 
@@ -99,34 +102,12 @@ async function main(): Promise<number> {
       }
       return run(evaluateFile)(options)
     })
-  program
-    .command('generate')
+  policyOptions(program.command('generate'))
     .description('sample solutions of problems into the candidates that eval reads; writes a run folder')
     .requiredOption('--problems <file>', 'problems with their answers: file, folder or hub id')
     .option('--n <n>', 'candidates of each problem (default: 8)', number)
-    .addOption(
-      new Option('--policy [ref]', 'folder, GGUF file or hub id (default: the embedded model)').conflicts('baseUrl'),
-    )
-    .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
-    .addOption(new Option('--precision <precision>', 'as for eval').choices(['exact', 'fast']).default('exact'))
-    .option('--cache-bytes <n>', 'most bytes of keys and values', number)
-    .option('--base-url <url>', 'use the model of an OpenAI-compatible server instead')
-    .option('--model <name>', 'its name at the server')
-    .option('--dialect <name>', 'how the server continues an answer (default: it is asked)')
-    .addOption(new Option('--endpoint <name>', 'of the server (default: chat)').choices(['chat', 'completions']))
-    .option('--template <ref>', "write its prompts by this model's chat template, for --endpoint completions")
-    .option('--api-key-env <variable>', 'environment variable that holds the key of the server')
-    .option('--concurrency <n>', 'requests under way at the same time (default: 8)', number)
-    .option('--system <text>', 'system message')
-    .option('--temperature <t>', '0: always the likeliest token (default: 0.7)', number)
-    .option('--top-k <n>', 'only among the so many likeliest tokens', number)
-    .option('--top-p <p>', 'only among the likeliest tokens that together have this probability', number)
-    .option('--min-p <p>', "only among tokens with at least this part of the likeliest one's probability", number)
     .option('--max-tokens <n>', 'of a candidate (default: 2048)', number)
-    .option('--seed <n>', 'of every draw', number)
     .addOption(new Option('--until <end>', 'write to the end of what (default: answer)').choices(['answer', 'step']))
-    .addOption(new Option('--separator <text>', 'what ends a step (\\n for a line break)').argParser(unescaped))
-    .option('--stop <texts...>', 'texts that end a candidate')
     .option('--name <name>', 'name of the run (default: that of the file)')
     .addOption(new Option('--run <folder>', 'its folder (default: runs/NAME)'))
     .option('--resume', 'go on with the run in the folder, and try again what failed')
@@ -136,10 +117,25 @@ async function main(): Promise<number> {
     .option('--json', 'the summary as JSON on standard output')
     .option('--quiet', 'no progress')
     .action((options: GenerateCommand, command: Command) => {
-      if ((options.baseUrl === undefined) !== (options.model === undefined)) {
-        command.error('error: --base-url and --model name a server and its model: give both or neither')
-      }
+      checkServer(options, command)
       return run(generateFile)(options)
+    })
+  policyOptions(program.command('solve'))
+    .description('solve problems by search; reads JSON lines, {"id"?, "problem", "system"?}, or takes one problem')
+    .argument('[problem]', 'the problem, instead of lines')
+    .option('--input <file>', 'file to read instead of standard input')
+    .option('--strategy <name>', `${strategyNames.join(', ')}; or a JSON object with its settings`, 'bestOfN')
+    .option('--prm <ref>', 'folder, GGUF file or hub id of the PRM; the embedded model without it')
+    .addOption(headOption())
+    .addOption(profileOption())
+    .option('--generations <n>', 'continuations that may be asked', number)
+    .option('--policy-tokens <n>', 'tokens that the policy may sample', number)
+    .option('--prm-tokens <n>', 'tokens that the PRM may compute', number)
+    .option('--ms <n>', 'milliseconds for each problem', number)
+    .option('--json', 'one JSON line per problem on standard output')
+    .action((problem: string | undefined, options: SolveCommand, command: Command) => {
+      checkServer(options, command)
+      return run(solveLines)({ ...options, ...(problem !== undefined && { problem }) })
     })
   program
     .command('report')
@@ -177,6 +173,38 @@ function modelOptions(command: Command): Command {
   return deviceOptions(
     command.option('--prm <ref>', 'folder, GGUF file or hub id of the PRM; the embedded model without it'),
   )
+}
+
+/** The policy of a command, and how it samples. */
+function policyOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--policy [ref]', 'folder, GGUF file or hub id (default: the embedded model)').conflicts('baseUrl'),
+    )
+    .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
+    .addOption(new Option('--precision <precision>', 'as for eval').choices(['exact', 'fast']).default('exact'))
+    .option('--cache-bytes <n>', 'most bytes of keys and values', number)
+    .option('--base-url <url>', 'use the model of an OpenAI-compatible server instead')
+    .option('--model <name>', 'its name at the server')
+    .option('--dialect <name>', 'how the server continues an answer (default: it is asked)')
+    .addOption(new Option('--endpoint <name>', 'of the server (default: chat)').choices(['chat', 'completions']))
+    .option('--template <ref>', "write its prompts by this model's chat template, for --endpoint completions")
+    .option('--api-key-env <variable>', 'environment variable that holds the key of the server')
+    .option('--concurrency <n>', 'requests under way at the same time (default: 8)', number)
+    .option('--system <text>', 'system message')
+    .option('--temperature <t>', '0: always the likeliest token (default: 0.7)', number)
+    .option('--top-k <n>', 'only among the so many likeliest tokens', number)
+    .option('--top-p <p>', 'only among the likeliest tokens that together have this probability', number)
+    .option('--min-p <p>', "only among tokens with at least this part of the likeliest one's probability", number)
+    .option('--seed <n>', 'of every draw', number)
+    .addOption(new Option('--separator <text>', 'what ends a step (\\n for a line break)').argParser(unescaped))
+    .option('--stop <texts...>', 'texts that end what is sampled')
+}
+
+function checkServer({ baseUrl, model }: PolicyCommand, command: Command): void {
+  if ((baseUrl === undefined) !== (model === undefined)) {
+    command.error('error: --base-url and --model name a server and its model: give both or neither')
+  }
 }
 
 function deviceOptions(command: Command): Command {

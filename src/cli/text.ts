@@ -3,6 +3,7 @@ import type { Aggregate } from '../aggregate.ts'
 import type { ModelFacts } from '../prm.ts'
 import type { Ranked } from '../rerank.ts'
 import type { ScoredStep, ScoredTrace } from '../scorer.ts'
+import type { Solved } from '../search/solve.ts'
 import type { Checked } from './inspect.ts'
 import type { BadLine } from './lines.ts'
 
@@ -37,6 +38,28 @@ export function rankingText(id: unknown, problem: string, ranking: readonly Rank
     ...steps.map(step => stepText(step, facts)),
   ])
   return [heading(id, problem), ...candidates, ''].join('\n')
+}
+
+/** A solved problem: the chosen solution, and what it cost. */
+export function solvedText(id: unknown, problem: string, solved: Solved, threshold: number | null): string {
+  const { answer, solution, finished, finish, limit, spent, solutions } = solved
+  const votes = new Map<string, number>()
+  for (const { answer } of solutions) if (answer !== null) votes.set(answer, (votes.get(answer) ?? 0) + 1)
+  const others = [...votes].sort(([, a], [, b]) => b - a).map(([answer, count]) => `${oneLine(answer)} (${count})`)
+  const steps = (solution?.steps ?? []).map(({ text, score }) =>
+    score === null ? `  ${oneLine(text)}` : stepText({ text, score }, { semantics: 'probability', threshold }),
+  )
+  const cost = `${spent.generations} generations, ${spent.policyTokens} + ${spent.prmTokens} tokens, ${spent.ms} ms`
+  return [
+    heading(id, problem),
+    ...steps,
+    `→ ${paint('bold', answer === null ? 'no answer' : oneLine(answer))}${finished ? '' : ', not finished'}`,
+    ...(others.length > 1
+      ? [paint('dim', `  among ${solutions.length} solutions: ${others.slice(0, 8).join(', ')}`)]
+      : []),
+    paint('dim', `  ${finish === 'budget' ? `the budget ended it (${limit})` : finish}: ${cost}`),
+    '',
+  ].join('\n')
 }
 
 export function badLineText({ id, line, error }: BadLine): string {
@@ -76,7 +99,10 @@ export function factsText(facts: ModelFacts): string {
 }
 
 /** A step's score as a bar of ten, coloured, and its text. */
-export function stepText({ text, score }: ScoredStep, { semantics, threshold }: ModelFacts): string {
+export function stepText(
+  { text, score }: ScoredStep,
+  { semantics, threshold }: Pick<ModelFacts, 'semantics' | 'threshold'>,
+): string {
   const style = stepStyle(score, threshold)
   const bar = semantics === 'reward' ? '' : `${'█'.repeat(Math.round(score * 10)).padEnd(10, '·')} `
   return `  ${paint(style, `${bar}${number(score)}`)}  ${oneLine(text)}`

@@ -3,9 +3,8 @@ import type { CandidateRecord, RecordedCandidate } from '../datasets/records.ts'
 import type { SurefootError } from '../errors.ts'
 import { equivalent, extractAnswer, groupAnswers } from '../grade/index.ts'
 import { type StepsTrace, splitSteps } from '../problem.ts'
-import type { Semantics } from '../scorer.ts'
+import { isSound, type Scoring, type Semantics, type StepScorer, scoreTraces } from '../scorer.ts'
 import type { Rule, Voter } from './rules.ts'
-import { isSound, type Scoring, type StepScorer, scoreTraces } from './scoring.ts'
 import type { CandidateResult, ProblemResult } from './summary.ts'
 
 /** What is in the way of evaluating a record. */

@@ -1,7 +1,7 @@
 /** A solution with judged steps → one line of the run, scored. */
 import type { LabelRecord } from '../datasets/records.ts'
+import { type StepScorer, scoreTraces } from '../scorer.ts'
 import type { EvaluatedProblem, Flaw } from './candidates.ts'
-import { type StepScorer, scoreTraces } from './scoring.ts'
 
 /** The first thing in a record that keeps it from being evaluated; null when it is sound. */
 export function flawOfLabels({ steps, labels, firstError }: LabelRecord): Flaw | null {

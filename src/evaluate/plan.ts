@@ -1,9 +1,8 @@
 import type { Aggregate } from '../aggregate.ts'
 import { invalidArgument } from '../errors.ts'
-import type { Semantics } from '../scorer.ts'
+import type { Semantics, StepScorer } from '../scorer.ts'
 import type { CandidateSurvey } from './candidates.ts'
 import { type Rule, rulesFor, suitedAggregates } from './rules.ts'
-import type { StepScorer } from './scoring.ts'
 import type { Summary } from './summary.ts'
 
 /** How the records of a run are worked on. */

@@ -8,6 +8,7 @@ import type { CandidateRecord, LabelRecord, RejectedRow } from '../datasets/reco
 import { invalidArgument, SurefootError } from '../errors.ts'
 import { RunFolder, type RunHeader, readLines } from '../journal/run-folder.ts'
 import { inOrder } from '../ordered.ts'
+import type { StepScorer } from '../scorer.ts'
 import {
   type CandidateSurvey,
   type EvaluatedProblem,
@@ -19,7 +20,6 @@ import {
 import { evaluateLabels, flawOfLabels } from './labels.ts'
 import { Run, type RunProgress } from './live.ts'
 import { type Plan, planFor, splitOf } from './plan.ts'
-import type { StepScorer } from './scoring.ts'
 import { summarise } from './summarise.ts'
 import type { ProblemResult, Summary } from './summary.ts'
 import { versions } from './versions.ts'

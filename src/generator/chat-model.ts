@@ -84,7 +84,7 @@ export function fromChatModel(model: ChatModel, options: ChatModelOptions = {}):
   if (typeof model?.invoke !== 'function') {
     invalidArgument('model', 'must be a chat model of LangChain, an object with invoke', model)
   }
-  const { id = idOf(model), separator, concurrency = CONCURRENCY, prefill = false } = options
+  const { id = idOf(model), separator = '\n\n', concurrency = CONCURRENCY, prefill = false } = options
   const places = new Places(concurrency)
   const capabilities = {
     prefill,
@@ -95,6 +95,7 @@ export function fromChatModel(model: ChatModel, options: ChatModelOptions = {}):
   }
   return {
     id,
+    separator,
     capabilities,
     async sample(request: SampleRequest, sampling: SampleOptions = {}): Promise<Sample[]> {
       const checked = checkRequest(request, separator)

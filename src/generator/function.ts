@@ -57,7 +57,7 @@ export interface FunctionOptions {
  */
 export function fromFunction(fn: SampleFunction, options: FunctionOptions = {}): Generator {
   if (typeof fn !== 'function') invalidArgument('fn', 'must be a function', fn)
-  const { id = fn.name || 'function', separator, concurrency = CONCURRENCY } = options
+  const { id = fn.name || 'function', separator = '\n\n', concurrency = CONCURRENCY } = options
   const capabilities: Capabilities = {
     prefill: false,
     stopReason: true,
@@ -69,6 +69,7 @@ export function fromFunction(fn: SampleFunction, options: FunctionOptions = {}):
   const places = new Places(concurrency)
   return {
     id,
+    separator,
     capabilities,
     async sample(request: SampleRequest, sampling: SampleOptions = {}): Promise<Sample[]> {
       const checked = checkRequest(request, separator)

@@ -5,6 +5,8 @@ import { checkPrompt } from '../problem.ts'
 export interface Generator {
   /** For reports and journals: the model's name and where it runs, never a key. */
   readonly id: string
+  /** What ends a step, unless a request says otherwise. @default a blank line */
+  readonly separator?: string
   /** What it can do. Of a server whose dialect is to be detected: as of now, and for good after {@link Generator.ready}. */
   readonly capabilities: Capabilities
   /** Finds out what the capabilities are, where that takes asking. */

@@ -105,7 +105,7 @@ const INSTEAD = 'a native policy or an OpenAI-compatible server, or leave it out
  */
 export function fromLanguageModel(model: LanguageModel, options: LanguageModelOptions = {}): Generator {
   checkModel(model)
-  const { separator, concurrency = CONCURRENCY, maxRetries = 2, prefill = false } = options
+  const { separator = '\n\n', concurrency = CONCURRENCY, maxRetries = 2, prefill = false } = options
   if (!Number.isSafeInteger(maxRetries) || maxRetries < 0) {
     invalidArgument('maxRetries', `must be a whole number, got ${maxRetries}`, maxRetries)
   }
@@ -113,6 +113,7 @@ export function fromLanguageModel(model: LanguageModel, options: LanguageModelOp
   const policy = new LanguageModelPolicy(model, prefill, maxRetries)
   return {
     id: policy.id,
+    separator,
     get capabilities(): Capabilities {
       return policy.capabilities
     },

@@ -85,6 +85,7 @@ export function openai(options: OpenAIOptions): OpenAIGenerator {
     get id() {
       return remote.id
     },
+    separator: options.separator ?? '\n\n',
     get dialect() {
       return remote.server?.dialect ?? 'auto'
     },

@@ -66,12 +66,14 @@ export class Policy implements Generator, AsyncDisposable {
   })
   /** What was recognised in the checkpoint. */
   readonly facts: PolicyFacts
+  readonly separator: string
   readonly #model: Model
   readonly #underWay = new Set<Job<Text[]>>()
   #disposed = false
 
   private constructor(model: Model, ref: string) {
     this.facts = Object.freeze(JSON.parse(model.facts))
+    this.separator = this.facts.separator
     this.id = `native:${this.facts.hubId ?? ref}`
     this.#model = model
   }

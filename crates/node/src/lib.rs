@@ -1,6 +1,8 @@
 //! Converts between JavaScript and the engine, and decides nothing. Errors cross as data, so that TypeScript can raise
 //! its own class; work crosses as `AsyncTask`, never as a thread-safe function.
 
+pub mod search;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,10 +56,44 @@ impl Model {
         self.shared.as_ref().map(|model| model.counters().into())
     }
 
+    /// The token ids of a PRM's trace.
+    #[napi]
+    pub fn encode(&self, problem: String, steps: Vec<String>, system: Option<String>) -> Encoded {
+        let encoded = guarded(|| {
+            let model = self.shared.as_ref().ok_or_else(disposed)?;
+            let overflow = Overflow::Refuse;
+            model.prm()?.encode(&Trace { problem, steps, system, overflow })
+        });
+        match encoded {
+            Ok(prompt) => Encoded {
+                ids: Some(prompt.ids),
+                failure: None,
+            },
+            Err(error) => Encoded {
+                ids: None,
+                failure: Some(error.into()),
+            },
+        }
+    }
+
     #[napi]
     pub fn dispose(&mut self) {
         self.shared = None;
     }
+}
+
+fn disposed() -> Error {
+    Error::InvalidArgument {
+        argument: "model".into(),
+        message: "is disposed".into(),
+    }
+}
+
+/// Token ids or a failure.
+#[napi(object)]
+pub struct Encoded {
+    pub ids: Option<Vec<u32>>,
+    pub failure: Option<Failure>,
 }
 
 /// Tokens and bytes.

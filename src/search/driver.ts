@@ -1,0 +1,402 @@
+import { onAbort } from '../engine.ts'
+import { SurefootError } from '../errors.ts'
+import type { Generator, Sample, SampleRequest } from '../generator/generator.ts'
+import { groupAnswers } from '../grade/index.ts'
+import { type StepScorer, scoreTraces } from '../scorer.ts'
+import type { Child, Chosen, MachineEvent, Outcome, Request, SearchMachine } from './machine.ts'
+import { hashOf, type Text, Texts } from './texts.ts'
+
+/** What a search works with. */
+export interface Setting {
+  readonly problem: string
+  readonly system: string | undefined
+  readonly policy: Generator
+  readonly prm: StepScorer | null
+  readonly seed: number
+  /** How continuations are sampled. */
+  readonly sampling: Sampling
+  readonly separator: string
+  readonly extract: (solution: string) => string | null
+  /** Requests under way at the same time, at most. */
+  readonly concurrency: number
+  /** Milliseconds after which nothing further is waited for. */
+  readonly ms: number | undefined
+}
+
+export type Sampling = Pick<
+  SampleRequest,
+  'temperature' | 'topK' | 'topP' | 'minP' | 'repetitionPenalty' | 'bans' | 'stop'
+>
+
+/** What came of a request, as a journal keeps it. */
+export interface Told {
+  readonly request: number
+  readonly children: readonly (Child & { readonly raw: string; readonly answer?: string | null })[]
+  /** Why nothing came, or less than was asked. */
+  readonly failure?: { readonly code: string; readonly message: string }
+}
+
+/** Hears what a driver does, in order. */
+export interface Listener {
+  /** What was asked: the milliseconds that the search was given, and what it answered. */
+  asked?(now: number, requests: readonly Request[]): void
+  told?(told: Told): void
+  happened?(event: MachineEvent): void
+}
+
+/** A search that is driven: text, models and time around a {@link SearchMachine}, which sees numbers only. */
+export class Driver {
+  readonly texts: Texts
+  readonly #machine: SearchMachine
+  readonly #setting: Setting
+  readonly #listener: Listener
+  readonly #stop = new AbortController()
+  readonly #underWay = new Map<number, Promise<void>>()
+  readonly #answers = new Map<number, string | null>()
+  readonly #groups = new Map<string, number>()
+  #ungrouped: (readonly [number, number | null])[] = []
+  /** Tokens of the problem alone, which are computed once. */
+  #promptIds: readonly number[] | null = null
+  #promptPaid = false
+  #failure: unknown
+  #started = 0
+
+  constructor(machine: SearchMachine, setting: Setting, listener: Listener = {}) {
+    this.#machine = machine
+    this.#setting = setting
+    this.#listener = listener
+    this.texts = new Texts(setting.separator, setting.prm === null ? setting.separator : setting.prm.facts.split)
+  }
+
+  /** The answer of a finished node; null where it has none, undefined where it is not known. */
+  answerOf(node: number): string | null | undefined {
+    return this.#answers.get(node)
+  }
+
+  /** Ends the search with what is there: the outcome is `aborted`. */
+  stop(): void {
+    this.#machine.abort()
+    this.#stop.abort(new DOMException('the search was stopped', 'AbortError'))
+  }
+
+  best(): Chosen | null {
+    return this.#machine.best()
+  }
+
+  /** @throws what the policy and the PRM throw that is not about one continuation; the signal's reason */
+  async run(signal: AbortSignal | undefined): Promise<Outcome> {
+    signal?.throwIfAborted()
+    this.#started = performance.now()
+    let reject = (_: unknown): void => {}
+    const aborted = new Promise<never>((_, fail) => {
+      reject = fail
+    })
+    aborted.catch(() => {})
+    const release = onAbort(signal, reason => {
+      this.#stop.abort(reason)
+      reject(reason)
+    })
+    try {
+      for (;;) {
+        const ask = this.#machine.ask(this.#setting.concurrency - this.#underWay.size, this.#now())
+        this.#tellEvents()
+        if (ask.type === 'done') return ask.value
+        if (ask.type === 'requests') {
+          this.#listener.asked?.(this.#now(), ask.value)
+          for (const request of ask.value) this.#begin(request)
+          continue
+        }
+        if (this.#underWay.size === 0) throw new SurefootError('ERR_INTERNAL', 'the search waits for nothing')
+        await Promise.race([...this.#underWay.values(), aborted, this.#timeUp()])
+        if (this.#failure !== undefined) throw this.#failure
+      }
+    } finally {
+      release()
+      this.#stop.abort(new DOMException('the search has ended', 'AbortError'))
+      this.#tellEvents()
+    }
+  }
+
+  /** Takes what a journal holds of a request, instead of working on it. */
+  replay({ request, children }: Told, of: Request): void {
+    if (of.stem && !this.texts.has(of.node)) this.texts.cut(of.node, of.stem)
+    if (children.length === 0) this.#machine.fail(request)
+    else this.#take(of, children)
+    this.#tellEvents()
+  }
+
+  #now(): number {
+    return performance.now() - this.#started
+  }
+
+  /** Resolves when the time of the budget is over, and never without one. */
+  #timeUp(): Promise<void> {
+    const { ms } = this.#setting
+    if (ms === undefined) return new Promise(() => {})
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, Math.max(0, ms - this.#now()) + 1)
+      this.#stop.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+    })
+  }
+
+  #tellEvents(): void {
+    for (const event of this.#machine.events()) this.#listener.happened?.(event)
+  }
+
+  #begin(request: Request): void {
+    if (request.stem && !this.texts.has(request.node)) this.texts.cut(request.node, request.stem)
+    const work = this.#work(request).then(
+      () => {
+        this.#underWay.delete(request.id)
+      },
+      error => {
+        this.#underWay.delete(request.id)
+        if (!this.#stop.signal.aborted) this.#failure ??= error
+      },
+    )
+    this.#underWay.set(request.id, work)
+  }
+
+  async #work(request: Request): Promise<void> {
+    const { signal } = this.#stop
+    let failure: SurefootError | undefined
+    let children: Told['children'] = []
+    try {
+      const samples = await this.#sample(request, signal)
+      const scored = await this.#score(request, samples, signal)
+      children = scored.children
+      failure = scored.failure
+    } catch (error) {
+      if (signal.aborted || !isAboutOne(error)) throw error
+      failure = error
+    }
+    if (signal.aborted) return
+    const told: Told = {
+      request: request.id,
+      children,
+      ...(failure && { failure: { code: failure.code, message: failure.message } }),
+    }
+    this.#listener.told?.(told)
+    if (children.length === 0) this.#machine.fail(request.id)
+    else this.#take(request, children)
+    this.#tellEvents()
+  }
+
+  #take(request: Request, children: Told['children']): void {
+    const first = this.#machine.tell(
+      request.id,
+      children.map(({ raw: _, answer: _answer, ...child }) => child),
+    )
+    for (const [index, { raw, ended, answer }] of children.entries()) {
+      const node = first + index
+      this.texts.set(node, request.node, this.texts.textOf(raw, false))
+      if (!ended) continue
+      this.#answers.set(node, answer ?? null)
+      this.#ungrouped.push([node, this.#groupOf(answer ?? null)])
+    }
+    this.#group()
+  }
+
+  /** Groups the nodes that the search knows by now: tells are taken in the order of asking. */
+  #group(): void {
+    const ready = this.#ungrouped.filter(([node]) => this.#machine.has(node))
+    this.#ungrouped = this.#ungrouped.filter(([node]) => !this.#machine.has(node))
+    if (ready.length > 0) this.#machine.group(ready)
+  }
+
+  #groupOf(answer: string | null): number | null {
+    if (answer === null) return null
+    const { key } = groupAnswers([answer])[0]!
+    const found = this.#groups.get(key) ?? this.#groups.size
+    this.#groups.set(key, found)
+    return found
+  }
+
+  #sample(request: Request, signal: AbortSignal): Promise<Sample[]> {
+    const { problem, system, policy, seed, sampling, separator } = this.#setting
+    const prefix = this.texts.prefix(request.node)
+    return policy.sample(
+      {
+        ...sampling,
+        problem,
+        ...(system !== undefined && { system }),
+        ...(prefix !== '' && { prefix }),
+        n: request.count,
+        until: request.until,
+        separator,
+        maxTokens: request.caps.policyTokens,
+        seed,
+        path: request.path,
+        ...(request.priors && { logprobs: true }),
+      },
+      { signal },
+    )
+  }
+
+  async #score(
+    request: Request,
+    samples: readonly Sample[],
+    signal: AbortSignal,
+  ): Promise<{ children: Told['children']; failure?: SurefootError }> {
+    const written = await Promise.all(
+      samples.map(async sample => {
+        const text = this.texts.textOf(sample.text, sample.ended === 'step')
+        const ahead = await this.#lookAhead(request, sample, text, signal)
+        return { sample, text, ahead }
+      }),
+    )
+    const before = this.texts.steps(request.node)
+    const scored = await this.#scores(request, before, written, signal)
+    const children: (Child & { raw: string; answer?: string | null })[] = []
+    let failure: SurefootError | undefined
+    for (const [index, { sample, text, ahead }] of written.entries()) {
+      const of = scored[index]!
+      if (SurefootError.isInstance(of)) {
+        failure = of
+        continue
+      }
+      const ended = sample.ended === 'answer' || sample.ended === null || sample.ended === 'stop'
+      const whole = ended ? this.texts.prefix(request.node) + text.raw : ''
+      children.push({
+        raw: text.raw,
+        policyTokens: sample.tokens,
+        prefillTokens: request.id === 0 && index === 0 ? sample.promptTokens : 0,
+        steps: text.steps.length,
+        ended,
+        cut: sample.ended === 'length',
+        text: hashOf(text.raw),
+        ...(ahead !== null && { aheadTokens: ahead.tokens }),
+        ...(request.priors && { logPrior: meanOf(sample.logprobs) }),
+        ...of,
+        ...(ended && { answer: this.#setting.extract(whole) }),
+      })
+    }
+    return { children, ...(failure && { failure }) }
+  }
+
+  /** What follows a continuation by greedy steps, or to the end of the answer. */
+  async #lookAhead(
+    request: Request,
+    sample: Sample,
+    text: Text,
+    signal: AbortSignal,
+  ): Promise<{ tokens: number; steps: readonly string[] } | null> {
+    const { lookahead } = request
+    if (lookahead === 'none') return null
+    if (sample.ended !== 'step') return { tokens: 0, steps: [] }
+    const { problem, system, policy, sampling, seed, separator } = this.#setting
+    let [tokens, prefix] = [0, this.texts.prefix(request.node) + text.raw]
+    const steps: string[] = []
+    const most = lookahead === 'answer' ? 1 : lookahead.steps
+    for (let step = 0; step < most && tokens < request.caps.aheadTokens; step++) {
+      const [next] = await policy.sample(
+        {
+          ...sampling,
+          problem,
+          ...(system !== undefined && { system }),
+          prefix,
+          temperature: 0,
+          until: lookahead === 'answer' ? 'answer' : 'step',
+          separator,
+          maxTokens: request.caps.aheadTokens - tokens,
+          seed,
+          path: `${request.path} ahead ${step}`,
+        },
+        { signal },
+      )
+      const more = this.texts.textOf(next!.text, next!.ended === 'step')
+      tokens += next!.tokens
+      prefix += more.raw
+      steps.push(...more.steps)
+      if (next!.ended !== 'step') break
+    }
+    return { tokens, steps }
+  }
+
+  /** The scores of each continuation and what they cost, or why there are none. */
+  async #scores(
+    request: Request,
+    before: readonly string[],
+    written: readonly { readonly text: Text; readonly ahead: { readonly steps: readonly string[] } | null }[],
+    signal: AbortSignal,
+  ): Promise<(Pick<Child, 'scores' | 'ahead' | 'prmTokens'> | SurefootError)[]> {
+    const { prm, problem, system } = this.#setting
+    if (request.score === 'none' || prm === null) return written.map(() => ({}))
+    const traces = written.map(({ text, ahead }) => ({
+      problem,
+      ...(system !== undefined && { system }),
+      steps: joined(prm, [...before, ...text.steps, ...(ahead?.steps ?? [])]),
+    }))
+    const costs = this.#costs(request, traces)
+    let left = request.caps.prmTokens ?? Number.POSITIVE_INFINITY
+    const fits = written.map(({ text }, index) => {
+      const cost = costs?.[index] ?? 0
+      if (text.steps.length === 0 || cost > left) return false
+      left -= cost
+      return true
+    })
+    const results = await scoreTraces(
+      prm,
+      traces.filter((_, index) => fits[index]),
+      signal,
+    )
+    let at = 0
+    return written.map(({ text, ahead }, index) => {
+      if (!fits[index]) return {}
+      const { scores, tokens, failure } = results[at++]!
+      if (failure) return failure
+      const own = prm.facts.split === null ? scores! : scores!.slice(before.length, before.length + text.steps.length)
+      const beyond = prm.facts.split === null ? [] : scores!.slice(before.length + text.steps.length)
+      return {
+        scores: request.score === 'last' ? own.slice(-1) : own,
+        ...(ahead !== null && { ahead: request.score === 'last' ? beyond.slice(-1) : beyond }),
+        prmTokens: costs?.[index] ?? tokens!,
+      }
+    })
+  }
+
+  /**
+   * Tokens that the PRM has to compute for each trace: those that its parent's trace does not begin with, and the problem's
+   * once for the whole search. Known before scoring where the PRM tells its tokens; else null.
+   */
+  #costs(request: Request, traces: readonly { problem: string; system?: string; steps: string[] }[]): number[] | null {
+    const { prm, problem, system } = this.#setting
+    const encode = prm?.encode?.bind(prm)
+    if (encode === undefined) return null
+    const about = { problem, ...(system !== undefined && { system }) }
+    if (this.#promptIds === null) {
+      const [a, b] = [encode({ ...about, steps: ['0'] }), encode({ ...about, steps: ['a'] })]
+      this.#promptIds = a.slice(0, common(a, b))
+    }
+    const before = this.texts.steps(request.node)
+    const parent = before.length === 0 ? this.#promptIds : encode({ ...about, steps: joined(prm!, before) })
+    return traces.map(trace => {
+      if (trace.steps.length === 0) return 0
+      const ids = encode(trace)
+      const paid = this.#promptPaid ? 0 : this.#promptIds!.length
+      this.#promptPaid = true
+      return ids.length - common(ids, parent) + paid
+    })
+  }
+}
+
+/** Whether an error is that of one continuation, which costs its path and not the search. */
+function isAboutOne(error: unknown): error is SurefootError {
+  const codes = ['ERR_HTTP', 'ERR_CONTEXT_OVERFLOW', 'ERR_CACHE_BUDGET', 'ERR_NOT_FINITE', 'ERR_TEMPLATE']
+  return SurefootError.isInstance(error) && codes.includes(error.code)
+}
+
+/** An outcome model takes a solution as one step. */
+function joined(prm: StepScorer, steps: readonly string[]): string[] {
+  return prm.facts.split === null && steps.length > 0 ? [steps.join('\n\n')] : [...steps]
+}
+
+function common(a: readonly number[], b: readonly number[]): number {
+  const differs = a.findIndex((id, at) => id !== b[at])
+  return differs < 0 ? a.length : differs
+}
+
+function meanOf(logprobs: readonly number[] | undefined): number {
+  if (logprobs === undefined || logprobs.length === 0) return 0
+  return logprobs.reduce((sum, value) => sum + value, 0) / logprobs.length
+}
