@@ -168,3 +168,25 @@ test('precision and the memory of the cache are options', t => {
   const { error } = JSON.parse(lines[0]!)
   t.is(error.code, 'ERR_CACHE_BUDGET')
 })
+
+test('solve answers one problem for people, and lines for machines', t => {
+  const problem = 'A bus sets out with 13 people. 8 get off. How many people are on it now?'
+  const one = surefoot(['solve', problem, '--strategy', 'beam', '--temperature', '1', '--policy-tokens', '600'])
+  t.is(one.status, 0, one.stderr)
+  t.regex(one.stdout, /→ \d+\n/)
+  t.regex(one.stdout, /█+·* 0\.\d+ {2}\S.*\n/)
+  t.regex(one.stdout, /generations, \d+ \+ \d+ tokens/)
+  const strategy = JSON.stringify({ strategy: 'weightedVote', n: 4 })
+  const parameters = ['solve', '--strategy', strategy, '--seed', '3', '--json']
+  const many = surefoot(parameters, jsonLines([{ id: 'a', problem }, { id: 'b' }]))
+  t.is(many.status, 1)
+  const [first, second] = many.lines.map(line => JSON.parse(line))
+  t.like(first, { id: 'a', finished: true, finish: 'complete', limit: null })
+  t.is(first.solutions.length, 4)
+  t.is(first.spent.generations, 4)
+  t.like(second, { id: 'b', error: { code: 'ERR_INVALID_ARGUMENT' } })
+  t.deepEqual(JSON.parse(surefoot(parameters, jsonLines([{ id: 'a', problem }])).lines[0]!).steps, first.steps)
+  const wrong = surefoot(['solve', problem, '--strategy', 'guess'])
+  t.is(wrong.status, 1)
+  t.regex(wrong.stderr, /ERR_INVALID_ARGUMENT: strategy: must be one of bestOfN, majority/)
+})

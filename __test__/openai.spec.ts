@@ -376,7 +376,7 @@ test('the key is in no id, no description and no JSON of the generator', t => {
   const generator = openai({ baseURL: 'http://127.0.0.1:1/v1?key=query-secret', model: 'm', apiKey: 'sk-secret-key' })
   const shown = [inspect(generator, { depth: 9, showHidden: true }), JSON.stringify(generator), generator.id].join()
   t.notRegex(shown, /secret/)
-  t.deepEqual(Object.keys(generator).sort(), ['capabilities', 'dialect', 'id', 'ready', 'sample'])
+  t.deepEqual(Object.keys(generator).sort(), ['capabilities', 'dialect', 'id', 'ready', 'sample', 'separator'])
 })
 
 test('options are checked, and what may be a secret is not repeated', t => {

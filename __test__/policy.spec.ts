@@ -4,6 +4,7 @@ import test from 'ava'
 import { requireCapabilities } from '../src/generator/generator.ts'
 import { stream } from '../src/generator/stream.ts'
 import { type LoadOptions, Policy, type PolicyOptions, PRM, type SampleRequest, SurefootError } from '../src/index.ts'
+import { native } from '../src/native.ts'
 import { fixture, readJson, repository, withFolder } from './helpers/fixtures.ts'
 
 const problem =
@@ -189,6 +190,18 @@ test('a bad request names the argument', async t => {
   for (const options of [{ prompt: 'x' }, { separator: '' }, { adapter: 7 }, { cacheBytes: 0 }, { precision: 'x' }]) {
     t.is((await refusal(Policy.load(tiny, options as PolicyOptions))).code, 'ERR_INVALID_ARGUMENT')
   }
+})
+
+/** Found in CI: an error that the binding threw was lost, and the job was waited for without end. */
+test('a request that the native side cannot read is refused at once', async t => {
+  const { model } = await native().loadPolicy(tiny, 'cpu', '{}', undefined, '{}')
+  const engine = new (native().Engine)()
+  const { id, failure } = engine.submitTexts(model!, 1, '{"problem":"p","n":1e300}', false)
+  t.is(id, undefined)
+  t.is(failure!.code, 'ERR_INVALID_ARGUMENT')
+  model!.dispose()
+  t.is(engine.submit(model!, 1, 'p', ['s'], undefined, false).failure!.code, 'ERR_INVALID_ARGUMENT')
+  t.deepEqual(await engine.step(), [])
 })
 
 test('a text that outgrows the memory is refused with what it needs', async t => {

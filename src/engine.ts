@@ -1,5 +1,5 @@
-import { setMaxListeners } from 'node:events'
-import { type Done, type Engine, type Model, native, nativeError, type Text } from './native.ts'
+import { SurefootError } from './errors.ts'
+import { type Done, type Engine, type Model, native, nativeError, type Submitted, type Text } from './native.ts'
 import type { CheckedTrace } from './problem.ts'
 
 /** What the engine made of a trace. */
@@ -36,8 +36,10 @@ class Pump {
   readonly #waiting = new Map<number, Waiter>()
   #running = false
 
-  job<T>(submit: (engine: Engine) => number, outcomeOf: (done: Done) => T, onText?: OnText): Job<T> {
-    const id = submit(this.#engine)
+  job<T>(submit: (engine: Engine) => Submitted, outcomeOf: (done: Done) => T, onText?: OnText): Job<T> {
+    const { id, failure } = submit(this.#engine)
+    if (failure) throw nativeError(failure)
+    if (id === undefined) throw new SurefootError('ERR_INTERNAL', 'a job without an id')
     const done = new Promise<Done>((resolve, reject) => this.#waiting.set(id, { resolve, reject, onText }))
     void this.#run()
     return {
@@ -117,33 +119,4 @@ export function submitTexts(model: Model, caller: number, request: object, onTex
     ({ texts }) => texts!,
     onText,
   )
-}
-
-/**
- * Calls `heard` with the signal's reason when it aborts. Any number of calls may hear the same signal.
- *
- * @returns what stops the listening
- */
-export function onAbort(signal: AbortSignal | undefined, heard: (reason: unknown) => void): () => void {
-  if (!signal) return () => {}
-  const abort = (): void => heard(signal.reason)
-  setMaxListeners(0, signal)
-  signal.addEventListener('abort', abort, { once: true })
-  return () => signal.removeEventListener('abort', abort)
-}
-
-/** The promise's value, or a rejection with the signal's reason as soon as it aborts; `late` sees a value too late. */
-export async function unlessAborted<T>(
-  promise: Promise<T>,
-  signal: AbortSignal | undefined,
-  late: (value: T) => void,
-): Promise<T> {
-  if (!signal) return promise
-  return new Promise<T>((resolve, reject) => {
-    const release = onAbort(signal, reason => {
-      reject(reason)
-      promise.then(late, () => {})
-    })
-    promise.then(resolve, reject).finally(release)
-  })
 }

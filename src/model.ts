@@ -1,4 +1,4 @@
-import { unlessAborted } from './engine.ts'
+import { unlessAborted } from './abort.ts'
 import { invalidArgument } from './errors.ts'
 import type { DownloadProgress } from './hub/index.ts'
 import { type Loaded, type Model, nativeError } from './native.ts'

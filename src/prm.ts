@@ -1,5 +1,6 @@
+import { onAbort, unlessAborted } from './abort.ts'
 import { type Aggregate, aggregate, aggregates } from './aggregate.ts'
-import { type Job, newCaller, type Outcome, onAbort, submit, unlessAborted } from './engine.ts'
+import { type Job, newCaller, type Outcome, submit } from './engine.ts'
 import { invalidArgument, SurefootError } from './errors.ts'
 import { type ComputeOptions, type Counters, loadNative } from './model.ts'
 import { type Model, native, nativeError } from './native.ts'
@@ -143,7 +144,7 @@ export class PRM implements AsyncDisposable {
     const { profile = {}, head } = options
     if (head !== undefined && (typeof head !== 'string' || head === '')) invalidArgument('head', 'must be a path', head)
     const choice = JSON.stringify(profileChoice(profile))
-    const model = await loadNative(ref ?? embeddedPrm, options, (folder, device, compute) =>
+    const model = await loadNative(ref === undefined ? embeddedPrm : ref, options, (folder, device, compute) =>
       native().loadModel(folder, device, choice, head, compute),
     )
     return new PRM(model)

@@ -1,5 +1,5 @@
 import { ReadableStream, type ReadableStreamDefaultController } from 'node:stream/web'
-import { onAbort } from './engine.ts'
+import { onAbort } from './abort.ts'
 import { invalidArgument } from './errors.ts'
 import { splitSteps } from './problem.ts'
 import type { ScoredStep, ScoredTrace } from './scorer.ts'

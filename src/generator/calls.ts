@@ -1,7 +1,7 @@
 /** What generators have in common that write one sample a call: places, seeds, and a text that is cut where it ends. */
 import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { onAbort } from '../engine.ts'
+import { onAbort } from '../abort.ts'
 import { invalidArgument } from '../errors.ts'
 import {
   type CheckedRequest,

@@ -1,4 +1,4 @@
-import { onAbort } from '../engine.ts'
+import { onAbort } from '../abort.ts'
 import { invalidArgument, SurefootError } from '../errors.ts'
 import { CONCURRENCY, Draft, Places, refuse, type Said, sampleByCalls, sampleOf } from './calls.ts'
 import {

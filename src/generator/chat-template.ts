@@ -1,4 +1,4 @@
-import { unlessAborted } from '../engine.ts'
+import { unlessAborted } from '../abort.ts'
 import { SurefootError } from '../errors.ts'
 import { native, nativeError } from '../native.ts'
 import { resolveTokenizer } from '../resolve.ts'

@@ -103,6 +103,9 @@ export type CheckedRequest = Omit<SampleRequest, 'prefix' | 'n' | 'until' | 'sto
     readonly separator: string
   }
 
+/** The largest number that a model can compute with. */
+const MOST = 3.4e38
+
 /** Samples of a request at most: more is a slip. */
 const MOST_SAMPLES = 100_000
 
@@ -130,12 +133,12 @@ export function checkRequest(request: SampleRequest, separator = '\n\n'): Checke
   }
   whole('n', checked.n, 1, MOST_SAMPLES)
   whole('maxTokens', checked.maxTokens, 1)
-  range('temperature', checked.temperature, 0, Number.MAX_VALUE)
+  range('temperature', checked.temperature, 0, MOST)
   if (checked.topK !== undefined) whole('topK', checked.topK, 1)
   if (checked.topP !== undefined) range('topP', checked.topP, Number.MIN_VALUE, 1)
   if (checked.minP !== undefined) range('minP', checked.minP, 0, 1)
   if (checked.repetitionPenalty !== undefined) {
-    range('repetitionPenalty', checked.repetitionPenalty, Number.MIN_VALUE, Number.MAX_VALUE)
+    range('repetitionPenalty', checked.repetitionPenalty, Number.MIN_VALUE, MOST)
   }
   if (checked.seed !== undefined) whole('seed', checked.seed, 0)
   if (checked.logprobs !== undefined && typeof checked.logprobs !== 'boolean') {
@@ -212,7 +215,8 @@ function whole(name: string, value: unknown, least: number, most = Number.MAX_SA
 
 function range(name: string, value: unknown, least: number, most: number): void {
   if (typeof value !== 'number' || !(value >= least && value <= most)) {
-    const range = most === Number.MAX_VALUE ? `above ${least === 0 ? 'or equal to ' : ''}0` : `from ${least} to ${most}`
+    const range =
+      most === MOST ? `${least === 0 ? 'of at least' : 'above'} 0, and at most ${MOST}` : `from ${least} to ${most}`
     invalidArgument(name, `must be a number ${range === 'from 5e-324 to 1' ? 'above 0 and at most 1' : range}`, value)
   }
 }

@@ -1,6 +1,6 @@
 /** Requests to a server: limits, silence, second attempts, redirects without the key, and errors that tell no secret. */
 import { createParser } from 'eventsource-parser'
-import { onAbort } from '../engine.ts'
+import { onAbort } from '../abort.ts'
 import { SurefootError } from '../errors.ts'
 import { pause } from '../hub/http.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { onAbort } from '../engine.ts'
+import { onAbort } from '../abort.ts'
 import { invalidArgument, SurefootError } from '../errors.ts'
 import { CONCURRENCY, Draft, named, Places, refuse, type Said, sampleByCalls, sampleOf, seedOf } from './calls.ts'
 import {

@@ -1,4 +1,4 @@
-import { onAbort } from '../engine.ts'
+import { onAbort } from '../abort.ts'
 import { invalidArgument, type SurefootError } from '../errors.ts'
 import { type Call, CONCURRENCY, Places, sampleByCalls, seedOf } from './calls.ts'
 import { Choices, Heard, stopsOf } from './choices.ts'

@@ -1,4 +1,5 @@
-import { type Job, newCaller, onAbort, submitTexts } from '../engine.ts'
+import { onAbort } from '../abort.ts'
+import { type Job, newCaller, submitTexts } from '../engine.ts'
 import { invalidArgument, SurefootError } from '../errors.ts'
 import { type ComputeOptions, type Counters, loadNative } from '../model.ts'
 import { type Model, native, type Text } from '../native.ts'
@@ -97,7 +98,7 @@ export class Policy implements Generator, AsyncDisposable {
       invalidArgument('separator', 'must be a well-formed text of at least one character', separator)
     }
     const choice = JSON.stringify({ prompt, separator })
-    const model = await loadNative(ref ?? embeddedPolicy, options, (folder, device, compute) =>
+    const model = await loadNative(ref === undefined ? embeddedPolicy : ref, options, (folder, device, compute) =>
       native().loadPolicy(folder, device, choice, adapter, compute),
     )
     return new Policy(model, ref ?? 'tiny-policy')

@@ -1,4 +1,4 @@
-import { onAbort } from '../engine.ts'
+import { onAbort } from '../abort.ts'
 import { invalidArgument } from '../errors.ts'
 import type { Generator, Sample, SampleRequest } from './generator.ts'
 

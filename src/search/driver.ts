@@ -1,4 +1,4 @@
-import { onAbort } from '../engine.ts'
+import { onAbort } from '../abort.ts'
 import { SurefootError } from '../errors.ts'
 import type { Generator, Sample, SampleRequest } from '../generator/generator.ts'
 import { groupAnswers } from '../grade/index.ts'

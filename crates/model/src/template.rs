@@ -123,7 +123,11 @@ impl ChatTemplate {
     /// refused: a server would take it for one.
     pub fn render(&self, problem: &str, system: Option<&str>, prefix: &str) -> Result<String> {
         for text in [Some(problem), system, Some(prefix)].into_iter().flatten() {
-            let spelled = self.tokenizer.special_tokens().iter().find(|(token, _)| text.contains(token.as_str()));
+            let spelled = self
+                .tokenizer
+                .special_tokens()
+                .iter()
+                .find(|(token, _)| text.contains(token.as_str()));
             if let Some((token, _)) = spelled {
                 return Err(Error::Template {
                     message: format!("the text spells the special token {token}, which a server would take for one"),

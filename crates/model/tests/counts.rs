@@ -12,6 +12,7 @@ use surefoot_model::choose::ProfileChoice;
 use surefoot_model::compute::Compute;
 use surefoot_model::config::Config;
 use surefoot_model::cpu::Cpu;
+use surefoot_model::head::Head;
 use surefoot_model::prefixes::{Kept, Prefixes, Sequence};
 use surefoot_model::{Overflow, Prm, Source, Trace};
 
@@ -157,4 +158,59 @@ fn a_trace_that_is_scored_again_costs_nothing_and_a_longer_one_its_end() {
     }
     assert_eq!(computed, [read(3), read(3), read(4), read(4)]);
     assert_eq!(prm.counters().hits as usize, read(3) + read(3) + read(2));
+}
+
+/// Texts that go on from one prompt: the prompt once, then a row a text, and the output layer for the last row of each only.
+#[test]
+fn a_text_costs_its_own_tokens_and_the_output_layer_one_row_a_token() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny-policy");
+    let checkpoint = Checkpoint::open(&Source::new(path)).unwrap();
+    let (json, path) = checkpoint.config().unwrap();
+    let config = Config::parse(&json, &path).unwrap();
+    let backend = Recorded::new(Cpu::new(None, Precision::Exact).unwrap());
+    let backbone = Backbone::load(&backend, &checkpoint, &config).unwrap();
+    let head = Head::language_model(&backend, &checkpoint, &config).unwrap();
+    let (prompt, texts, tokens) = (50, 8, 10);
+    let mut prefixes = Prefixes::new(
+        1 << 30,
+        backend.bytes_per_page(backbone.page_shape()),
+        true,
+        Kept::Nothing,
+    )
+    .unwrap();
+    let mut pages = backend.pages(backbone.page_shape());
+    let mut growing: Vec<_> = (0..texts).map(|_| Sequence::growing((1..=prompt).collect())).collect();
+    for token in 0..tokens {
+        prefixes.begin();
+        let mut batch = Batch::default();
+        for sequence in &mut growing {
+            prefixes.plan(sequence, 1000, &mut batch).unwrap();
+        }
+        backend.change(&mut pages, &prefixes.changes()).unwrap();
+        let hidden = backbone.forward(&backend, &batch, &mut pages, &|| false).unwrap();
+        let logits: Vec<_> = head
+            .logits(&backend, hidden)
+            .unwrap()
+            .into_iter()
+            .map(Arc::new)
+            .collect();
+        prefixes.commit(&logits);
+        for (text, sequence) in growing.iter_mut().enumerate() {
+            prefixes.collect(sequence, &logits);
+            sequence.grow(100 + 10 * text as u32 + token);
+        }
+    }
+    let rows = (prompt + texts * (tokens - 1)) as usize;
+    let spent = backend.spent.lock().unwrap();
+    assert_eq!(spent["attention"].rows, config.layers * rows);
+    let output = &spent[&format!("linear {} to {}", config.hidden_size, config.vocab_size)];
+    // The first token of all texts comes from one row.
+    assert_eq!(
+        (output.calls, output.rows),
+        (tokens as usize, 1 + (texts * (tokens - 1)) as usize)
+    );
+    let counters = prefixes.counters();
+    assert_eq!((counters.computed, counters.recomputed), (rows as u64, 0));
+    // One page of the prompt is shared; its tail and what follows each text has for itself.
+    assert_eq!(pages.allocated(), 1 + texts as usize);
 }

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use serde_json::Value;
-use surefoot_model::checkpoint::read_json;
+use surefoot_model::backbone::Backbone;
+use surefoot_model::candle::Candle;
+use surefoot_model::checkpoint::{Checkpoint, read_json};
 use surefoot_model::compute::{Compute, Isa, Precision};
+use surefoot_model::config::Config;
 use surefoot_model::device::Choice;
+use surefoot_model::head::Head;
 use surefoot_model::policy::{Ended, Generated, PolicyChoice, PromptKind, Request};
 use surefoot_model::sampler::Settings;
 use surefoot_model::writer::Writer;
@@ -374,6 +378,75 @@ fn candle_writes_the_same_greedy_texts() {
             .collect::<Vec<_>>()
     };
     assert_eq!(texts(&cpu), texts(&candle));
+}
+
+/// Language models of every family that is read, from folders and GGUF files, with and without an adapter: each token is
+/// the likeliest by the logits of the whole text computed anew on candle.
+#[test]
+fn every_family_and_format_writes_what_its_logits_say() {
+    let families = [
+        "llemma",
+        "math-psa",
+        "math-shepherd",
+        "qwen3-reranker",
+        "rlhflow-deepseek",
+        "versaprm",
+    ];
+    let folders = families.map(|name| Source::new(repository().join("fixtures/families").join(name)));
+    let files = [
+        "gguf-math-shepherd",
+        "gguf-rlhflow-deepseek",
+        "gguf-versaprm",
+        "gguf-rlhflow-q8_0",
+    ];
+    let files = files.map(|name| Source::new(repository().join("fixtures").join(name).join("model.gguf")));
+    let adapted = folders[4]
+        .clone()
+        .with_head(repository().join("fixtures/lora-rlhflow-deepseek"));
+    let plain = PolicyChoice {
+        prompt: Some(PromptKind::Plain),
+        separator: None,
+    };
+    let mut texts = Vec::new();
+    for source in folders.iter().chain(&files).chain([&adapted]) {
+        let what = format!("{source:?}");
+        let policy = Policy::load(source, &Compute::default(), &plain).unwrap();
+        let mut request = Request {
+            max_tokens: 12,
+            logprobs: true,
+            ..greedy("What is 2 + 2?")
+        };
+        request.settings.banned = policy.facts().stop_ids.clone();
+        let [text]: [Generated; 1] = write(&policy, std::slice::from_ref(&request)).try_into().unwrap();
+        let checkpoint = Checkpoint::open(source).unwrap();
+        let (json, path) = checkpoint.config().unwrap();
+        let config = Config::parse(&json, &path).unwrap();
+        let candle = Candle::new(candle_core::Device::Cpu);
+        let backbone = Backbone::load(&candle, &checkpoint, &config).unwrap();
+        let head = Head::language_model(&candle, &checkpoint, &config).unwrap();
+        let mut ids = policy.encode(&request).unwrap();
+        for (&id, &logprob) in text.ids.iter().zip(&text.logprobs) {
+            let hidden = backbone.hidden(&candle, &ids, &[ids.len() - 1]).unwrap();
+            let mut logits = head.logits(&candle, hidden).unwrap().remove(0);
+            let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = logits.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+            let expected = f64::from(logits[id as usize] - most) - sum.ln();
+            assert!((logprob - expected).abs() < 2e-4, "{what}: {logprob} for {expected}");
+            let chosen = logits[id as usize];
+            request
+                .settings
+                .banned
+                .iter()
+                .for_each(|&id| logits[id as usize] = f32::NEG_INFINITY);
+            assert!(
+                logits.iter().all(|&logit| logit <= chosen + 1e-4),
+                "{what}: {id} is not the likeliest"
+            );
+            ids.push(id);
+        }
+        texts.push(text.ids);
+    }
+    assert_ne!(texts[4], texts[10], "the adapter changes nothing");
 }
 
 proptest! {

@@ -62,7 +62,12 @@ impl Model {
         let encoded = guarded(|| {
             let model = self.shared.as_ref().ok_or_else(disposed)?;
             let overflow = Overflow::Refuse;
-            model.prm()?.encode(&Trace { problem, steps, system, overflow })
+            model.prm()?.encode(&Trace {
+                problem,
+                steps,
+                system,
+                overflow,
+            })
         });
         match encoded {
             Ok(prompt) => Encoded {
@@ -384,6 +389,13 @@ impl From<Event> for Done {
     }
 }
 
+/// The id of a job, or why there is none.
+#[napi(object)]
+pub struct Submitted {
+    pub id: Option<f64>,
+    pub failure: Option<Failure>,
+}
+
 /// The queue of one JavaScript thread.
 #[napi]
 pub struct Engine {
@@ -398,8 +410,7 @@ impl Engine {
         Self { shared: Arc::default() }
     }
 
-    /// Queues a trace and returns the job's id. Callers take turns. `truncate`: a trace that is too long loses its first
-    /// tokens.
+    /// Queues a trace. Callers take turns. `truncate`: a trace that is too long loses its first tokens.
     #[napi(catch_unwind)]
     pub fn submit(
         &self,
@@ -409,7 +420,7 @@ impl Engine {
         steps: Vec<String>,
         system: Option<String>,
         truncate: bool,
-    ) -> NapiResult<f64> {
+    ) -> Submitted {
         let trace = Trace {
             problem,
             steps,
@@ -420,26 +431,40 @@ impl Engine {
                 Overflow::Refuse
             },
         };
-        self.queue(model, caller, Work::Score(trace))
+        self.queue(model, caller, Ok(Work::Score(trace)))
     }
 
     /// Queues texts to write, as a JSON object says. `streams`: whether their text is told while it is being written.
     #[napi(catch_unwind)]
-    pub fn submit_texts(&self, model: &Model, caller: f64, request: String, streams: bool) -> NapiResult<f64> {
-        let request = serde_json::from_str(&request);
-        let request = request.map_err(|error| napi::Error::from_reason(error.to_string()))?;
-        self.queue(model, caller, Work::Generate { request, streams })
+    pub fn submit_texts(&self, model: &Model, caller: f64, request: String, streams: bool) -> Submitted {
+        let request = parse("request", &request);
+        self.queue(
+            model,
+            caller,
+            request.map(|request| Work::Generate { request, streams }),
+        )
     }
 
-    fn queue(&self, model: &Model, caller: f64, task: Work) -> NapiResult<f64> {
-        let Some(model) = model.shared.clone() else {
-            return Err(napi::Error::from_reason("the model is disposed"));
-        };
-        Ok(self.shared.submit(Job {
-            model,
-            caller: caller as u64,
-            task,
-        }) as f64)
+    fn queue(&self, model: &Model, caller: f64, task: Result<Work>) -> Submitted {
+        let model = model.shared.clone().ok_or_else(disposed);
+        let submitted = model.and_then(|model| {
+            let caller = caller as u64;
+            Ok(self.shared.submit(Job {
+                model,
+                caller,
+                task: task?,
+            }))
+        });
+        match submitted {
+            Ok(id) => Submitted {
+                id: Some(id as f64),
+                failure: None,
+            },
+            Err(error) => Submitted {
+                id: None,
+                failure: Some(error.into()),
+            },
+        }
     }
 
     #[napi(catch_unwind)]
