@@ -120,7 +120,8 @@ fn a_search_computes_each_distinct_token_once_and_holds_each_once() {
         }
         backend.change(&mut pages, &prefixes.changes()).unwrap();
         backbone.forward(&backend, &batch, &mut pages, &|| false).unwrap();
-        prefixes.commit(&vec![Arc::new(vec![0.0]); batch.reads.len()]);
+        let output = Arc::new(vec![0.0]);
+        prefixes.commit(&vec![output; batch.reads.len()]);
     }
     let distinct = (prompt + paths * depth * step) as usize;
     let counters = prefixes.counters();
