@@ -1153,6 +1153,10 @@ interface SolveOptions {
   readonly extract?: (solution: string) => string | null;
   /** Requests under way at the same time, at most. The result does not depend on it. @default 16 */
   readonly concurrency?: number;
+  /** A file to write down what happens, line by line: to go on from after a kill, and for `replay`. */
+  readonly journal?: string;
+  /** Go on with the search in the journal, if there is one; it must have been begun with the same options. */
+  readonly resume?: boolean;
   /** Ends the search; the run rejects with the signal's reason. `run.stop()` ends it with the best answer so far. */
   readonly signal?: AbortSignal;
 }
@@ -1218,4 +1222,54 @@ interface SolveRun extends PromiseLike<Solved>, AsyncIterable<SearchEvent> {
 */
 declare function solve(problem: string, options: SolveOptions): SolveRun;
 //#endregion
-export { type Aggregate, type AppendOptions, type Ask, type Beam, type BestOfN, type Budget, type Candidate, type Capabilities, type ChatMessage, type ChatModel, type ChatModelOptions, type Child, type Choose, type Chosen, type ComputeOptions, type Counters, type Device, type Dialect, type DownloadProgress, type Dvts, type Ended, type Endpoint, type FunctionContext, type FunctionOptions, type FunctionRequest, type FunctionSample, type Generator, type LanguageModel, type LanguageModelCall, type LanguageModelOptions, type Limit, type LoadOptions, type LoadProgress, type MachineEvent, type Majority, type Mcts, type ModelFacts, type OpenAIGenerator, type OpenAIOptions, type Outcome, PRM, Policy, type PolicyFacts, type PolicyOptions, type Profile, type ProfileChoice, type Prompt, type ProviderOptions, type Ranked, type Rebase, type Refine, type Request, type RerankOptions, type Sample, type SampleFunction, type SampleOptions, type SampleRequest, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type ScorerFacts, type SearchEvent, type SearchMachine, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type Solution, type SolutionTrace, type SolveOptions, type SolveRun, type Solved, type Spent, type StepScorer, type StepScores, type StepsTrace, type Strategy, type StreamOptions, SurefootError, type SurefootErrorCode, type TextStream, type Trace, type TraceNode, type TreeNode, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, beam, bestOfN, chatTemplate, dvts, fromChatModel, fromFunction, fromLanguageModel, majority, mcts, openai, rebase, refine, requireCapabilities, solve, splitSteps, strategyNames, stream, weightedVote };
+//#region src/search/replay.d.ts
+/** What is asked of a journal. Without any of it the search is replayed as it was. */
+interface ReplayOptions {
+  /** Another strategy. */
+  readonly strategy?: Strategy;
+  /** Another way to make one score of the step scores. */
+  readonly aggregate?: Aggregate;
+  /** Another way to pick the answer from the solutions. */
+  readonly choose?: Choose;
+}
+/** What came of a replay: the result, or what the journal would have to hold for it. */
+type Replayed = {
+  readonly complete: true;
+  readonly solved: Solved;
+} | {
+  readonly complete: false;
+  readonly missing: readonly Missing[];
+};
+/** `node` is the one that is gone on with, in the tree of the replay, and `prefix` its text; the root is 0 and ''. */
+type Missing = {
+  readonly what: "continuations";
+  readonly node: number;
+  readonly prefix: string;
+  readonly until: Request["until"];
+  readonly count: number;
+} | {
+  readonly what: "scores";
+  readonly node: number;
+  readonly prefix: string;
+  readonly steps: readonly string[];
+} | {
+  readonly what: "logPrior";
+  readonly node: number;
+  readonly prefix: string;
+  readonly text: string;
+} | {
+  readonly what: "time";
+  readonly ms: number;
+};
+/**
+* Answers "what if" from the journal of a search, without policy or PRM, where it holds what is needed.
+*
+* Another `aggregate` or `choose` looks anew at the tree that was grown. Another strategy is answered with the recorded
+* continuations of the same text, in the order in which they were asked, and has the recorded budget; nothing is waited for, so
+* its `spent.ms` is 0.
+*
+* @throws `ERR_INVALID_ARGUMENT` for a file that is no journal, and for a strategy that is none; `ERR_IO`
+*/
+declare function replay(file: string, options?: ReplayOptions): Promise<Replayed>;
+//#endregion
+export { type Aggregate, type AppendOptions, type Ask, type Beam, type BestOfN, type Budget, type Candidate, type Capabilities, type ChatMessage, type ChatModel, type ChatModelOptions, type Child, type Choose, type Chosen, type ComputeOptions, type Counters, type Device, type Dialect, type DownloadProgress, type Dvts, type Ended, type Endpoint, type FunctionContext, type FunctionOptions, type FunctionRequest, type FunctionSample, type Generator, type LanguageModel, type LanguageModelCall, type LanguageModelOptions, type Limit, type LoadOptions, type LoadProgress, type MachineEvent, type Majority, type Mcts, type Missing, type ModelFacts, type OpenAIGenerator, type OpenAIOptions, type Outcome, PRM, Policy, type PolicyFacts, type PolicyOptions, type Profile, type ProfileChoice, type Prompt, type ProviderOptions, type Ranked, type Rebase, type Refine, type ReplayOptions, type Replayed, type Request, type RerankOptions, type Sample, type SampleFunction, type SampleOptions, type SampleRequest, type ScoreManyOptions, type ScoreOptions, type ScoreProgress, type ScoredStep, type ScoredTrace, type ScorerFacts, type SearchEvent, type SearchMachine, type Segment, type Semantics, type Separator, type Session, type SessionOptions, type Solution, type SolutionTrace, type SolveOptions, type SolveRun, type Solved, type Spent, type StepScorer, type StepScores, type StepsTrace, type Strategy, type StreamOptions, SurefootError, type SurefootErrorCode, type TextStream, type Trace, type TraceNode, type TreeNode, type Turn, type WatchOptions, type WatchedStep, aggregate, aggregates, beam, bestOfN, chatTemplate, dvts, fromChatModel, fromFunction, fromLanguageModel, majority, mcts, openai, rebase, refine, replay, requireCapabilities, solve, splitSteps, strategyNames, stream, weightedVote };

@@ -24,6 +24,7 @@ test('the public names are these', t => {
     'openai',
     'rebase',
     'refine',
+    'replay',
     'requireCapabilities',
     'solve',
     'splitSteps',

@@ -190,3 +190,20 @@ test('solve answers one problem for people, and lines for machines', t => {
   t.is(wrong.status, 1)
   t.regex(wrong.stderr, /ERR_INVALID_ARGUMENT: strategy: must be one of bestOfN, majority/)
 })
+
+test('a journal is replayed without a model, and what it lacks is named', async t => {
+  await withFolder(folder => {
+    const journal = join(folder, 'run.jsonl')
+    const problem = 'A bus sets out with 13 people. 8 get off. How many people are on it now?'
+    const settings = ['--strategy', '{"strategy":"bestOfN","n":6}', '--temperature', '1', '--journal', journal]
+    const solved = surefoot(['solve', problem, ...settings, '--json'])
+    t.is(solved.status, 0, solved.stderr)
+    t.is(surefoot(['solve', problem, ...settings]).status, 1)
+    t.is(surefoot(['solve', problem, ...settings, '--resume']).status, 0)
+    const vote = surefoot(['replay', journal, '--strategy', '{"strategy":"majority","n":6}', '--json'])
+    t.is(vote.status, 0, vote.stderr)
+    const more = surefoot(['replay', journal, '--strategy', '{"strategy":"majority","n":9}', '--json'])
+    t.is(more.status, 1)
+    t.regex(more.stdout, /continuations/)
+  })
+})

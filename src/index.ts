@@ -59,6 +59,7 @@ export type {
   Spent,
   TreeNode,
 } from './search/machine.ts'
+export { type Missing, type Replayed, type ReplayOptions, replay } from './search/replay.ts'
 export {
   type SearchEvent,
   type Solution,

@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import packageJson from '../../package.json' with { type: 'json' }
 import { type Aggregate, aggregates } from '../aggregate.ts'
 import { SurefootError } from '../errors.ts'
+import { choices } from '../search/replay.ts'
 import { strategyNames } from '../search/strategies.ts'
 import { demo } from './demo.ts'
 import { type EvalOptions, evaluateFile } from './eval.ts'
@@ -13,7 +14,7 @@ import type { PolicyCommand } from './policy.ts'
 import { report, reportFormats } from './report.ts'
 import { rerank } from './rerank.ts'
 import { score } from './score.ts'
-import { type SolveCommand, solveLines } from './solve.ts'
+import { replayJournal, type SolveCommand, solveLines } from './solve.ts'
 
 const devices = ['auto', 'cpu', 'cuda', 'metal']
 
@@ -132,11 +133,26 @@ async function main(): Promise<number> {
     .option('--policy-tokens <n>', 'tokens that the policy may sample', number)
     .option('--prm-tokens <n>', 'tokens that the PRM may compute', number)
     .option('--ms <n>', 'milliseconds for each problem', number)
+    .option('--journal <file>', 'write down what happens, for --resume and replay; with one problem')
+    .option('--resume', 'go on with the search in the journal')
     .option('--json', 'one JSON line per problem on standard output')
     .action((problem: string | undefined, options: SolveCommand, command: Command) => {
       checkServer(options, command)
+      if (options.journal !== undefined && problem === undefined) {
+        command.error('error: --journal holds the search of one problem: give it as argument')
+      }
+      if (options.resume && options.journal === undefined) command.error('error: --resume needs --journal FILE')
       return run(solveLines)({ ...options, ...(problem !== undefined && { problem }) })
     })
+  program
+    .command('replay')
+    .description('what another strategy, aggregate or choice would have made of the journal of a search')
+    .argument('<journal>', 'its file')
+    .option('--strategy <name>', `${strategyNames.join(', ')}; or a JSON object with its settings`)
+    .addOption(aggregateOption())
+    .addOption(new Option('--choose <how>', 'how the answer is picked from the solutions').choices([...choices]))
+    .option('--json', 'as JSON')
+    .action((journal: string, options) => run(replayJournal)({ ...options, journal }))
   program
     .command('report')
     .description('make the report of a finished run')

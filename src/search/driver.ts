@@ -28,19 +28,40 @@ export type Sampling = Pick<
   'temperature' | 'topK' | 'topP' | 'minP' | 'repetitionPenalty' | 'bans' | 'stop'
 >
 
+/** A continuation, as a journal keeps it. */
+export interface Written extends Child {
+  readonly raw: string
+  readonly answer?: string | null
+  /** Of its PRM tokens: those of the problem. */
+  readonly problemTokens?: number
+}
+
 /** What came of a request, as a journal keeps it. */
 export interface Told {
   readonly request: number
-  readonly children: readonly (Child & { readonly raw: string; readonly answer?: string | null })[]
+  readonly children: readonly Written[]
   /** Why nothing came, or less than was asked. */
   readonly failure?: { readonly code: string; readonly message: string }
+  /** Milliseconds that it took. */
+  readonly ms: number
 }
 
-/** Hears what a driver does, in order. */
+/** What the machine was asked, and the requests that it gave. */
+export interface Asked {
+  readonly max: number
+  readonly now: number
+  readonly requests: readonly Request[]
+}
+
+/** What a driver did, as a journal keeps it. */
+export type Entry =
+  | ({ readonly type: 'ask' } & Asked)
+  | ({ readonly type: 'tell' | 'fail' } & Told)
+  | { readonly type: 'stop' }
+
+/** Hears what a driver does, in order: of a tell and of a stop before the machine does. */
 export interface Listener {
-  /** What was asked: the milliseconds that the search was given, and what it answered. */
-  asked?(now: number, requests: readonly Request[]): void
-  told?(told: Told): void
+  did?(entry: Entry): void
   happened?(event: MachineEvent): void
 }
 
@@ -52,14 +73,20 @@ export class Driver {
   readonly #listener: Listener
   readonly #stop = new AbortController()
   readonly #underWay = new Map<number, Promise<void>>()
+  /** Requests that a journal holds and nothing came of. */
+  readonly #left = new Map<number, Request>()
   readonly #answers = new Map<number, string | null>()
   readonly #groups = new Map<string, number>()
   #ungrouped: (readonly [number, number | null])[] = []
   /** Tokens of the problem alone, which are computed once. */
   #promptIds: readonly number[] | null = null
   #promptPaid = false
+  /** Requests under way of which it is open whether the problem is paid with them, in the order of asking. */
+  readonly #undecided = new Map<number, { readonly decided: Promise<void>; readonly decide: () => void }>()
   #failure: unknown
   #started = 0
+  /** The latest `now`. */
+  #latest = 0
 
   constructor(machine: SearchMachine, setting: Setting, listener: Listener = {}) {
     this.#machine = machine
@@ -75,6 +102,9 @@ export class Driver {
 
   /** Ends the search with what is there: the outcome is `aborted`. */
   stop(): void {
+    if (this.#stop.signal.aborted) return
+    this.#listener.did?.({ type: 'stop' })
+    this.#left.clear()
     this.#machine.abort()
     this.#stop.abort(new DOMException('the search was stopped', 'AbortError'))
   }
@@ -86,7 +116,7 @@ export class Driver {
   /** @throws what the policy and the PRM throw that is not about one continuation; the signal's reason */
   async run(signal: AbortSignal | undefined): Promise<Outcome> {
     signal?.throwIfAborted()
-    this.#started = performance.now()
+    this.#started = performance.now() - this.#latest
     let reject = (_: unknown): void => {}
     const aborted = new Promise<never>((_, fail) => {
       reject = fail
@@ -98,11 +128,18 @@ export class Driver {
     })
     try {
       for (;;) {
-        const ask = this.#machine.ask(this.#setting.concurrency - this.#underWay.size, this.#now())
+        for (const [id, request] of this.#left) {
+          if (this.#underWay.size >= this.#setting.concurrency) break
+          this.#left.delete(id)
+          this.#begin(request)
+        }
+        const max = Math.max(0, this.#setting.concurrency - this.#underWay.size - this.#left.size)
+        const now = this.#now()
+        const ask = this.#machine.ask(max, now)
+        this.#listener.did?.({ type: 'ask', max, now, requests: ask.type === 'requests' ? ask.value : [] })
         this.#tellEvents()
         if (ask.type === 'done') return ask.value
         if (ask.type === 'requests') {
-          this.#listener.asked?.(this.#now(), ask.value)
           for (const request of ask.value) this.#begin(request)
           continue
         }
@@ -117,22 +154,70 @@ export class Driver {
     }
   }
 
-  /** Takes what a journal holds of a request, instead of working on it. */
-  replay({ request, children }: Told, of: Request): void {
-    if (of.stem && !this.texts.has(of.node)) this.texts.cut(of.node, of.stem)
+  /**
+   * Goes the way of a journal: the machine is asked and told the same. `run` goes on from there.
+   *
+   * @param adapt what the machine is told, of what was told then
+   * @returns the outcome, where the journal goes as far
+   * @throws `ERR_IO` where the machine asks for something else than it did then
+   */
+  retrace(entries: readonly Entry[], adapt: (told: Told, of: Request) => Told = told => told): Outcome | null {
+    for (const [index, entry] of entries.entries()) {
+      if (entry.type === 'stop') {
+        this.#machine.abort()
+        this.#left.clear()
+      } else if (entry.type === 'ask') {
+        this.#latest = entry.now
+        const ask = this.#machine.ask(entry.max, entry.now)
+        this.#tellEvents()
+        if (ask.type === 'done') return ask.value
+        const requests = ask.type === 'requests' ? ask.value : []
+        if (course(requests) !== course(entry.requests)) throw strayed(index)
+        for (const request of requests) this.#left.set(request.id, request)
+      } else {
+        const of = this.#left.get(entry.request)
+        if (of === undefined) throw strayed(index)
+        this.take(adapt(entry, of), of)
+      }
+    }
+    return null
+  }
+
+  /** The requests of a journal that nothing came of. */
+  get left(): readonly Request[] {
+    return [...this.#left.values()]
+  }
+
+  /** The text that a request goes on from. */
+  prefix(request: Request): string {
+    this.#cut(request)
+    return this.texts.prefix(request.node)
+  }
+
+  /** Takes what is known of a request, instead of working on it. */
+  take({ request, children }: Told, of: Request): void {
+    this.#left.delete(request)
+    this.#cut(of)
+    if (children.some(({ problemTokens }) => problemTokens !== undefined)) this.#promptPaid = true
     if (children.length === 0) this.#machine.fail(request)
     else this.#take(of, children)
     this.#tellEvents()
   }
 
+  #cut({ node, stem }: Request): void {
+    if (stem && !this.texts.has(node)) this.texts.cut(node, stem)
+  }
+
+  /** Whole milliseconds: what a journal keeps is what the machine was given. */
   #now(): number {
-    return performance.now() - this.#started
+    this.#latest = Math.max(this.#latest, Math.round(performance.now() - this.#started))
+    return this.#latest
   }
 
   /** Resolves when the time of the budget is over, and never without one. */
   #timeUp(): Promise<void> {
     const { ms } = this.#setting
-    if (ms === undefined) return new Promise(() => {})
+    if (ms === undefined || this.#stop.signal.aborted) return new Promise(() => {})
     return new Promise(resolve => {
       const timer = setTimeout(resolve, Math.max(0, ms - this.#now()) + 1)
       this.#stop.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
@@ -144,21 +229,39 @@ export class Driver {
   }
 
   #begin(request: Request): void {
-    if (request.stem && !this.texts.has(request.node)) this.texts.cut(request.node, request.stem)
-    const work = this.#work(request).then(
-      () => {
-        this.#underWay.delete(request.id)
-      },
-      error => {
-        this.#underWay.delete(request.id)
-        if (!this.#stop.signal.aborted) this.#failure ??= error
-      },
-    )
+    this.#cut(request)
+    let decide = (): void => {}
+    const decided = new Promise<void>(resolve => {
+      decide = resolve
+    })
+    this.#undecided.set(request.id, { decided, decide })
+    const settled = (): void => {
+      this.#decide(request)
+      this.#underWay.delete(request.id)
+    }
+    const work = this.#work(request).then(settled, error => {
+      settled()
+      if (!this.#stop.signal.aborted) this.#failure ??= error
+    })
     this.#underWay.set(request.id, work)
+  }
+
+  #decide({ id }: Request): void {
+    this.#undecided.get(id)?.decide()
+    this.#undecided.delete(id)
+  }
+
+  /** Waits until it is certain who pays for the problem: the first in the order of asking, not of arrival. */
+  async #turn(request: Request): Promise<void> {
+    for (const [id, { decided }] of this.#undecided) {
+      if (this.#promptPaid || id >= request.id) return
+      await decided
+    }
   }
 
   async #work(request: Request): Promise<void> {
     const { signal } = this.#stop
+    const started = performance.now()
     let failure: SurefootError | undefined
     let children: Told['children'] = []
     try {
@@ -175,8 +278,9 @@ export class Driver {
       request: request.id,
       children,
       ...(failure && { failure: { code: failure.code, message: failure.message } }),
+      ms: Math.round(performance.now() - started),
     }
-    this.#listener.told?.(told)
+    this.#listener.did?.({ type: children.length === 0 ? 'fail' : 'tell', ...told })
     if (children.length === 0) this.#machine.fail(request.id)
     else this.#take(request, children)
     this.#tellEvents()
@@ -185,7 +289,7 @@ export class Driver {
   #take(request: Request, children: Told['children']): void {
     const first = this.#machine.tell(
       request.id,
-      children.map(({ raw: _, answer: _answer, ...child }) => child),
+      children.map(({ raw: _, answer: _answer, problemTokens: _problem, ...child }) => child),
     )
     for (const [index, { raw, ended, answer }] of children.entries()) {
       const node = first + index
@@ -247,7 +351,7 @@ export class Driver {
     )
     const before = this.texts.steps(request.node)
     const scored = await this.#scores(request, before, written, signal)
-    const children: (Child & { raw: string; answer?: string | null })[] = []
+    const children: Written[] = []
     let failure: SurefootError | undefined
     for (const [index, { sample, text, ahead }] of written.entries()) {
       const of = scored[index]!
@@ -319,7 +423,7 @@ export class Driver {
     before: readonly string[],
     written: readonly { readonly text: Text; readonly ahead: { readonly steps: readonly string[] } | null }[],
     signal: AbortSignal,
-  ): Promise<(Pick<Child, 'scores' | 'ahead' | 'prmTokens'> | SurefootError)[]> {
+  ): Promise<(Pick<Written, 'scores' | 'ahead' | 'prmTokens' | 'problemTokens'> | SurefootError)[]> {
     const { prm, problem, system } = this.#setting
     if (request.score === 'none' || prm === null) return written.map(() => ({}))
     const traces = written.map(({ text, ahead }) => ({
@@ -328,13 +432,21 @@ export class Driver {
       steps: joined(prm, [...before, ...text.steps, ...(ahead?.steps ?? [])]),
     }))
     const costs = this.#costs(request, traces)
+    if (costs !== null) await this.#turn(request)
     let left = request.caps.prmTokens ?? Number.POSITIVE_INFINITY
+    const paid: { prmTokens?: number; problemTokens?: number }[] = []
     const fits = written.map(({ text }, index) => {
-      const cost = costs?.[index] ?? 0
-      if (text.steps.length === 0 || cost > left) return false
-      left -= cost
+      if (text.steps.length === 0) return false
+      if (costs === null) return true
+      const problemTokens = this.#promptPaid ? 0 : costs.problem
+      const prmTokens = costs.own[index]! + problemTokens
+      if (prmTokens > left) return false
+      left -= prmTokens
+      this.#promptPaid = true
+      paid[index] = { prmTokens, ...(problemTokens > 0 && { problemTokens }) }
       return true
     })
+    this.#decide(request)
     const results = await scoreTraces(
       prm,
       traces.filter((_, index) => fits[index]),
@@ -350,16 +462,20 @@ export class Driver {
       return {
         scores: request.score === 'last' ? own.slice(-1) : own,
         ...(ahead !== null && { ahead: request.score === 'last' ? beyond.slice(-1) : beyond }),
-        prmTokens: costs?.[index] ?? tokens!,
+        prmTokens: tokens!,
+        ...paid[index],
       }
     })
   }
 
   /**
-   * Tokens that the PRM has to compute for each trace: those that its parent's trace does not begin with, and the problem's
-   * once for the whole search. Known before scoring where the PRM tells its tokens; else null.
+   * Tokens that the PRM has to compute for each trace: those that its parent's trace does not begin with; and those of the
+   * problem, once for the whole search. Known before scoring where the PRM tells its tokens; else null.
    */
-  #costs(request: Request, traces: readonly { problem: string; system?: string; steps: string[] }[]): number[] | null {
+  #costs(
+    request: Request,
+    traces: readonly { problem: string; system?: string; steps: string[] }[],
+  ): { own: number[]; problem: number } | null {
     const { prm, problem, system } = this.#setting
     const encode = prm?.encode?.bind(prm)
     if (encode === undefined) return null
@@ -370,14 +486,29 @@ export class Driver {
     }
     const before = this.texts.steps(request.node)
     const parent = before.length === 0 ? this.#promptIds : encode({ ...about, steps: joined(prm!, before) })
-    return traces.map(trace => {
+    const own = traces.map(trace => {
       if (trace.steps.length === 0) return 0
       const ids = encode(trace)
-      const paid = this.#promptPaid ? 0 : this.#promptIds!.length
-      this.#promptPaid = true
-      return ids.length - common(ids, parent) + paid
+      return ids.length - common(ids, parent)
     })
+    return { own, problem: this.#promptIds.length }
   }
+}
+
+/** What requests do to the tree: the same text for the same. */
+function course(requests: readonly Request[]): string {
+  const course = ({ score: _, caps: { policyTokens, aheadTokens }, ...request }: Request): object => {
+    return { ...request, policyTokens, aheadTokens }
+  }
+  return JSON.stringify(requests.map(course))
+}
+
+function strayed(index: number): SurefootError {
+  // The first line is the configuration.
+  const line = index + 2
+  return new SurefootError('ERR_IO', `line ${line} of the journal does not follow from what stands before it`, {
+    data: { line },
+  })
 }
 
 /** Whether an error is that of one continuation, which costs its path and not the search. */

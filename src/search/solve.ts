@@ -3,8 +3,9 @@ import { invalidArgument, SurefootError } from '../errors.ts'
 import { type Generator, requireCapabilities } from '../generator/generator.ts'
 import { extractAnswer } from '../grade/index.ts'
 import { checkPrompt } from '../problem.ts'
-import type { StepScorer } from '../scorer.ts'
+import type { ScorerFacts, StepScorer } from '../scorer.ts'
 import { Driver, type Sampling, type Setting } from './driver.ts'
+import { type Configuration, Journal } from './journal.ts'
 import { type Limit, type MachineEvent, nativeSearch, type Outcome, type SearchMachine, type Spent } from './machine.ts'
 import { Run } from './run.ts'
 import { type Budget, type Strategy, strategyNames } from './strategies.ts'
@@ -29,6 +30,10 @@ export interface SolveOptions {
   readonly extract?: (solution: string) => string | null
   /** Requests under way at the same time, at most. The result does not depend on it. @default 16 */
   readonly concurrency?: number
+  /** A file to write down what happens, line by line: to go on from after a kill, and for `replay`. */
+  readonly journal?: string
+  /** Go on with the search in the journal, if there is one; it must have been begun with the same options. */
+  readonly resume?: boolean
   /** Ends the search; the run rejects with the signal's reason. `run.stop()` ends it with the best answer so far. */
   readonly signal?: AbortSignal
 }
@@ -98,14 +103,21 @@ export function solve(problem: string, options: SolveOptions): SolveRun {
   let driver: Driver | undefined
   let stopped = false
   const run = new Run<Solved, SearchEvent>(async report => {
-    const { machine, setting } = await prepare(problem, options)
+    const { machine, setting, configuration } = await prepare(problem, options)
+    using journal = options.journal === undefined ? null : Journal.open(options.journal, configuration, options.resume)
     const made = new Driver(machine, setting, {
+      did: entry => journal?.append(entry),
       happened: event => report('node' in event && made.texts.has(event.node) ? withText(event, made) : event),
     })
-    driver = made
-    if (stopped) made.stop()
-    const outcome = await made.run(signal)
-    return solvedOf(outcome, machine, made)
+    const known = journal === null ? null : made.retrace(journal.entries)
+    if (known === null) {
+      driver = made
+      if (stopped) made.stop()
+    }
+    const outcome = known ?? (await made.run(signal))
+    const solved = solvedOf(outcome, machine, made)
+    journal?.end(outcome, solved.answer)
+    return solved
   })
   return Object.assign(run, {
     stop: () => {
@@ -122,7 +134,10 @@ function withText(event: MachineEvent & { readonly node: number }, driver: Drive
 }
 
 /** Checks the options and makes the search of them. */
-async function prepare(problem: string, options: SolveOptions): Promise<{ machine: SearchMachine; setting: Setting }> {
+async function prepare(
+  problem: string,
+  options: SolveOptions,
+): Promise<{ machine: SearchMachine; setting: Setting; configuration: Configuration }> {
   if (typeof options !== 'object' || options === null) invalidArgument('options', 'must be an object', options)
   checkPrompt(problem, options.system)
   const { policy, prm = null, strategy, budget = {}, system, seed = 1, sampling = {}, concurrency = 16 } = options
@@ -134,11 +149,19 @@ async function prepare(problem: string, options: SolveOptions): Promise<{ machin
     invalidArgument('concurrency', 'must be a positive integer', concurrency)
   }
   if (!Number.isSafeInteger(seed) || seed < 0) invalidArgument('seed', 'must be an integer of at least 0', seed)
+  const { journal, resume } = options
+  if (journal !== undefined && (typeof journal !== 'string' || journal === '')) {
+    invalidArgument('journal', 'must be the name of a file', journal)
+  }
+  if (resume !== undefined && typeof resume !== 'boolean') invalidArgument('resume', 'must be true or false', resume)
+  if (resume && journal === undefined) invalidArgument('resume', 'needs the journal to go on with', resume)
   options.signal?.throwIfAborted()
   await policy.ready?.(options.signal ? { signal: options.signal } : {})
   const ownMachine = 'ask' in strategy
   if (!ownMachine) checkFit(strategy, policy, prm)
-  const machine = ownMachine ? strategy : nativeSearch(filled(strategy, prm), limits(budget, policy, prm))
+  const plan = ownMachine ? null : filled(strategy, prm?.facts ?? null)
+  const limited = limits(budget, policy, prm)
+  const machine = ownMachine ? strategy : nativeSearch(plan!, limited)
   const setting: Setting = {
     problem,
     system,
@@ -151,7 +174,25 @@ async function prepare(problem: string, options: SolveOptions): Promise<{ machin
     concurrency,
     ms: budget.ms,
   }
-  return { machine, setting }
+  const { separator } = setting
+  const facts = (policy as { facts?: object }).facts ?? null
+  const configuration: Configuration = {
+    strategy: plan,
+    budget: limited,
+    problem,
+    system: system ?? null,
+    seed,
+    sampling: samplingOf(sampling),
+    separator,
+    policy: { id: policy.id, facts },
+    prm: prm?.facts ?? null,
+  }
+  return { machine, setting, configuration }
+}
+
+/** No more than what is known to be about sampling: nothing else may get into a journal. */
+function samplingOf({ temperature, topK, topP, minP, repetitionPenalty, bans, stop }: Sampling): Sampling {
+  return JSON.parse(JSON.stringify({ temperature, topK, topP, minP, repetitionPenalty, bans, stop }))
 }
 
 /** Strategies that grow an answer step by step, or go on from a part of one. */
@@ -173,11 +214,11 @@ function checkFit(strategy: Strategy, policy: Generator, prm: StepScorer | null)
 }
 
 /** The strategy with what the PRM says of its own scores. */
-function filled(strategy: Strategy, prm: StepScorer | null): Strategy {
-  if (strategy.strategy === 'majority' || prm === null) return strategy
-  const by: Aggregate = strategy.aggregate ?? prm.facts.aggregate
+export function filled(strategy: Strategy, facts: ScorerFacts | null): Strategy {
+  if (strategy.strategy === 'majority' || facts === null) return strategy
+  const by: Aggregate = strategy.aggregate ?? facts.aggregate
   if (!aggregates.includes(by)) invalidArgument('aggregate', `must be one of ${aggregates.join(', ')}, got ${by}`, by)
-  const { threshold } = prm.facts
+  const { threshold } = facts
   const weak = strategy.strategy === 'refine' && strategy.threshold === undefined && threshold !== null
   return { ...strategy, aggregate: by, ...(weak && { threshold }) }
 }
@@ -192,7 +233,7 @@ function limits(budget: Budget, policy: Generator, prm: StepScorer | null): Budg
   return { ...budget, costs: { policy: 2 * writes, prm: 2 * (scores ?? writes) } }
 }
 
-function solvedOf(outcome: Outcome, machine: SearchMachine, driver: Driver): Solved {
+export function solvedOf(outcome: Outcome, machine: SearchMachine, driver: Driver): Solved {
   const { chosen, finish, limit, spent } = outcome
   const nodes = machine.nodes().filter(({ node }) => driver.texts.has(node))
   const scoresOf = new Map(nodes.map(({ node, parent, scores }) => [node, { parent, scores }]))
