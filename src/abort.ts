@@ -13,18 +13,35 @@ export function onAbort(signal: AbortSignal | undefined, heard: (reason: unknown
   return () => signal.removeEventListener('abort', abort)
 }
 
-/** The promise's value, or a rejection with the signal's reason as soon as it aborts; `late` sees a value too late. */
-export async function unlessAborted<T>(
+/**
+ * The promise's value, or a rejection with the signal's reason as soon as it aborts.
+ *
+ * @param late sees a value that comes after that
+ */
+export function unlessAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,
-  late: (value: T) => void,
+  late?: (value: T) => void,
 ): Promise<T> {
   if (!signal) return promise
-  return new Promise<T>((resolve, reject) => {
-    const release = onAbort(signal, reason => {
+  return new Promise((resolve, reject) => {
+    let gone = false
+    const leave = (reason: unknown): void => {
+      gone = true
       reject(reason)
-      promise.then(late, () => {})
-    })
-    promise.then(resolve, reject).finally(release)
+    }
+    const release = onAbort(signal, leave)
+    if (signal.aborted) leave(signal.reason)
+    promise.then(
+      value => {
+        release()
+        if (gone) late?.(value)
+        resolve(value)
+      },
+      error => {
+        release()
+        reject(error)
+      },
+    )
   })
 }

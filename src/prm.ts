@@ -291,7 +291,7 @@ export class PRM implements AsyncDisposable {
       check: added => checkTrace({ ...prompt, ...added }, split).steps,
       score: async (steps, before, signal) => {
         this.#assertUsable(signal)
-        await unlessAborted(before, signal, () => {})
+        await unlessAborted(before, signal)
         this.#assertUsable(signal)
         return this.#scoreOne(caller, { problem, steps: [...steps], system }, { ...rest, ...(signal && { signal }) })
       },

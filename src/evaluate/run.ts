@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { basename, resolve } from 'node:path'
 import type { Aggregate } from '../aggregate.ts'
 import { type Download, readDataset } from '../datasets/index.ts'
 import { rowText } from '../datasets/read.ts'
 import type { CandidateRecord, LabelRecord, RejectedRow } from '../datasets/records.ts'
+import { type Counted, Tally } from '../datasets/tally.ts'
 import { invalidArgument, SurefootError } from '../errors.ts'
 import { RunFolder, type RunHeader, readLines } from '../journal/run-folder.ts'
 import { inOrder } from '../ordered.ts'
@@ -68,9 +68,6 @@ type Report = (progress: RunProgress) => void
 
 /** Labelled solutions that are scored at the same time. */
 const WIDTH = 64
-
-/** How many rejected rows the summary shows. */
-const EXAMPLES = 10
 
 /** How many records are read between two reports of progress. */
 const STRIDE = 1000
@@ -169,41 +166,24 @@ function configurationOf(
 }
 
 /** What the first reading found. */
-interface Survey {
-  readonly records: number
-  /** Of all sound records. */
-  readonly sha256: string
-  readonly rejected: number
-  /** Sound rows that their format leaves out on purpose. */
-  readonly leftOut: number
-  readonly examples: readonly RejectedRow[]
+interface Survey extends Counted {
   readonly candidates: CandidateSurvey
 }
 
 /** Reads the data once. */
 async function look(options: EvaluateOptions, report: Report): Promise<Survey> {
-  const hash = createHash('sha256')
   const surveyor = new Surveyor()
-  const examples: RejectedRow[] = []
-  let [records, rejected, leftOut] = [0, 0, 0]
-  const reject = (row: RejectedRow): void => {
-    rejected++
-    if (examples.length < EXAMPLES) examples.push(row)
-  }
-  const leaveOut = (): void => {
-    leftOut++
-  }
-  for await (const record of soundRecords(options, reject, leaveOut)) {
-    hash.update(`${JSON.stringify(record)}\n`)
+  const tally = new Tally()
+  let records = 0
+  for await (const record of soundRecords(options, tally.reject, tally.leaveOut)) {
+    records = tally.add(record)
     if (record.kind === 'candidates') surveyor.add(record)
-    if (++records % STRIDE === 0) report({ phase: 'read', done: records, total: null, resumed: 0, tokens: 0 })
+    if (records % STRIDE === 0) report({ phase: 'read', done: records, total: null, resumed: 0, tokens: 0 })
   }
   if (records === 0) {
-    const [first] = examples
-    const why = first ? `${rejected} rows do not fit; the first: ${rowText(first)}` : 'there are none'
-    invalidArgument(options.labels === undefined ? 'candidates' : 'labels', `no row can be evaluated: ${why}`)
+    invalidArgument(options.labels === undefined ? 'candidates' : 'labels', `no row can be evaluated: ${tally.why}`)
   }
-  return { records, sha256: hash.digest('hex'), rejected, leftOut, examples, candidates: surveyor.survey }
+  return { ...tally.end(), candidates: surveyor.survey }
 }
 
 /** The records of the source that can be evaluated, in order. */

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { basename, join } from 'node:path'
 import { onAbort } from '../abort.ts'
 import { type Download, readDataset } from '../datasets/index.ts'
-import { rowText } from '../datasets/read.ts'
 import type { ProblemRecord, RejectedRow } from '../datasets/records.ts'
+import { type Counted, Tally } from '../datasets/tally.ts'
 import { invalidArgument, SurefootError, type SurefootErrorCode } from '../errors.ts'
 import { versions } from '../evaluate/versions.ts'
 import { checkRequest, type Generator, type Sample, type SampleRequest } from '../generator/generator.ts'
@@ -82,7 +81,7 @@ export interface GenerateSummary {
 /** Candidates that one request asks for: a killed process loses at most as many of each request under way. */
 const TOGETHER = 8
 
-/** Rejected rows and failures that the summary shows. */
+/** Failures that the summary shows. */
 const EXAMPLES = 10
 
 /** What fails for one problem as for all. */
@@ -116,7 +115,7 @@ export async function generate(options: GenerateOptions): Promise<GenerateSummar
   const configuration = configurationOf(options, survey, n, together)
   await using folder = await RunFolder.open(run, { configuration, versions: versions(), resume })
   await using journal = await Journal.open(folder)
-  const job = new Job(options, journal, { ...survey, n, together })
+  const job = new Job(options, journal, { problems: survey.records, n, together })
   await job.work()
   const found = await job.write(join(run, CANDIDATES))
   const { rejected, leftOut, examples } = survey
@@ -128,7 +127,7 @@ export async function generate(options: GenerateOptions): Promise<GenerateSummar
     configuration,
     hash: folder.header.hash,
     rows: { rejected, leftOut, examples },
-    problems: survey.problems,
+    problems: survey.records,
     ...found,
   }
   await folder.writeSummary(summary)
@@ -151,7 +150,7 @@ function checkOptions({ run, request = {}, n = 8, concurrency = 8, limit }: Gene
 /** All that decides what is sampled; how many requests are under way is none of it. */
 function configurationOf(
   { problems, policy, setup, request = {}, limit, format, strict }: GenerateOptions,
-  { problems: count, sha256 }: Survey,
+  { records: count, sha256 }: Counted,
   n: number,
   together: number,
 ): Record<string, unknown> {
@@ -173,39 +172,17 @@ function configurationOf(
   }
 }
 
-/** What the first reading found. */
-interface Survey {
-  readonly problems: number
-  /** Of all sound records. */
-  readonly sha256: string
-  readonly rejected: number
-  /** Sound rows that their format leaves out on purpose. */
-  readonly leftOut: number
-  readonly examples: readonly RejectedRow[]
-}
-
-async function look(options: GenerateOptions): Promise<Survey> {
-  const hash = createHash('sha256')
-  const examples: RejectedRow[] = []
-  let [problems, rejected, leftOut] = [0, 0, 0]
-  const onRejected = (row: RejectedRow): void => {
-    rejected++
-    if (examples.length < EXAMPLES) examples.push(row)
+/** Reads the data once. */
+async function look(options: GenerateOptions): Promise<Counted> {
+  const tally = new Tally()
+  const progress = { failed: 0, candidates: 0, total: 0, resumed: 0, tokens: 0 }
+  let problems = 0
+  for await (const record of records(options, tally.reject, tally.leaveOut)) {
+    problems = tally.add(record)
+    if (problems % 1000 === 0) options.onProgress?.({ phase: 'read', problems, ...progress })
   }
-  const onLeftOut = (): void => {
-    leftOut++
-  }
-  for await (const record of records(options, onRejected, onLeftOut)) {
-    hash.update(`${JSON.stringify(record)}\n`)
-    const progress = { failed: 0, candidates: 0, total: 0, resumed: 0, tokens: 0 }
-    if (++problems % 1000 === 0) options.onProgress?.({ phase: 'read', problems, ...progress })
-  }
-  if (problems === 0) {
-    const [first] = examples
-    const why = first ? `${rejected} rows do not fit; the first: ${rowText(first)}` : 'there are none'
-    invalidArgument('problems', `no row holds a problem: ${why}`)
-  }
-  return { problems, sha256: hash.digest('hex'), rejected, leftOut, examples }
+  if (problems === 0) invalidArgument('problems', `no row holds a problem: ${tally.why}`)
+  return tally.end()
 }
 
 async function* records(

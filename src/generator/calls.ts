@@ -1,7 +1,7 @@
 /** What generators have in common that write one sample a call: places, seeds, and a text that is cut where it ends. */
 import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { onAbort } from '../abort.ts'
+import { onAbort, unlessAborted } from '../abort.ts'
 import { invalidArgument } from '../errors.ts'
 import {
   type CheckedRequest,
@@ -30,10 +30,10 @@ export class Places {
 
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--
-    else await unlessAborted(signal, new Promise<void>(resolve => this.#waiting.push(resolve)), () => this.#giveBack())
+    else await unlessAborted(new Promise<void>(resolve => this.#waiting.push(resolve)), signal, () => this.#giveBack())
     try {
       signal.throwIfAborted()
-      return await unlessAborted(signal, work())
+      return await unlessAborted(work(), signal)
     } finally {
       this.#giveBack()
     }
@@ -44,34 +44,6 @@ export class Places {
     if (next) next()
     else this.#free++
   }
-}
-
-/**
- * The promise, or the signal's reason as soon as it fires.
- *
- * @param tooLate called when the promise is fulfilled after that
- */
-export function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>, tooLate?: () => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let gone = false
-    const leave = (reason: unknown): void => {
-      gone = true
-      reject(reason)
-    }
-    const release = onAbort(signal, leave)
-    if (signal.aborted) leave(signal.reason)
-    promise.then(
-      value => {
-        release()
-        if (gone) tooLate?.()
-        resolve(value)
-      },
-      error => {
-        release()
-        reject(error)
-      },
-    )
-  })
 }
 
 /** Writes sample `index`; the signal fires when it is no longer wanted. */

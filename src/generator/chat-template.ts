@@ -20,7 +20,7 @@ export async function chatTemplate(
   const { signal } = options
   signal?.throwIfAborted()
   const path = await resolveTokenizer(ref, { signal })
-  const { template, failure } = await unlessAborted(native().loadTemplate(path), signal, () => {})
+  const { template, failure } = await unlessAborted(native().loadTemplate(path), signal)
   if (failure) throw nativeError(failure)
   return ({ problem, system, prefix }) => {
     const { text, failure } = template!.render(problem, system, prefix)

@@ -1,5 +1,6 @@
+import { unlessAborted } from '../abort.ts'
 import { invalidArgument } from '../errors.ts'
-import { CONCURRENCY, Draft, Places, sampleByCalls, sampleOf, seedOf, unlessAborted } from './calls.ts'
+import { CONCURRENCY, Draft, Places, sampleByCalls, sampleOf, seedOf } from './calls.ts'
 import {
   type Capabilities,
   type CheckedRequest,
@@ -104,7 +105,7 @@ async function write(
   const work = (async () => fn(request, { signal: AbortSignal.any([signal, enough.signal]), onText, index }))()
   let result: string | FunctionSample
   try {
-    result = await unlessAborted(enough.signal, work)
+    result = await unlessAborted(work, enough.signal)
   } catch (error) {
     if (error === complete) return sampleOf(draft, checked, { ended: null })
     throw error

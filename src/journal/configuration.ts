@@ -28,6 +28,15 @@ export function firstDifference(before: Configuration, now: Configuration): Diff
   return null
 }
 
+/** A difference in words: what the key was, and what it is. */
+export function differenceText({ key, before, now }: Difference): string {
+  return `${key} was ${show(before)} and is ${show(now)}`
+}
+
+function show(value: unknown): string {
+  return value === undefined ? 'not set' : JSON.stringify(value)
+}
+
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted)
   if (!isObject(value)) return value

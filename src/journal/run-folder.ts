@@ -3,7 +3,7 @@ import { access, type FileHandle, mkdir, open, readFile, rename, rm, writeFile }
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { SurefootError } from '../errors.ts'
-import { type Configuration, firstDifference, hashConfiguration } from './configuration.ts'
+import { type Configuration, differenceText, firstDifference, hashConfiguration } from './configuration.ts'
 import { Lock } from './lock.ts'
 
 /** What config.json of a run folder holds. */
@@ -185,10 +185,9 @@ async function begin(path: string, { configuration, versions, resume }: OpenOpti
   const header = parse<RunHeader>(join(path, HEADER), text)
   const difference = firstDifference(header.configuration, configuration)
   if (difference) {
-    const { key, before, now } = difference
     throw new SurefootError(
       'ERR_INVALID_ARGUMENT',
-      `${path} was begun with another configuration: ${key} was ${show(before)} and is ${show(now)}; ` +
+      `${path} was begun with another configuration: ${differenceText(difference)}; ` +
         'resume it as it was, or give the new run another name',
       { data: { path, ...difference } },
     )
@@ -255,8 +254,4 @@ async function io<T>(path: string, work: () => Promise<T>): Promise<T> {
 
 function asIoError(path: string, error: Error): SurefootError {
   return new SurefootError('ERR_IO', `${path}: ${error.message}`, { data: { path }, cause: error })
-}
-
-function show(value: unknown): string {
-  return value === undefined ? 'not set' : JSON.stringify(value)
 }

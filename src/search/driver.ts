@@ -199,9 +199,7 @@ export class Driver {
     this.#left.delete(request)
     this.#cut(of)
     if (children.some(({ problemTokens }) => problemTokens !== undefined)) this.#promptPaid = true
-    if (children.length === 0) this.#machine.fail(request)
-    else this.#take(of, children)
-    this.#tellEvents()
+    this.#tell(of, children)
   }
 
   #cut({ node, stem }: Request): void {
@@ -281,12 +279,17 @@ export class Driver {
       ms: Math.round(performance.now() - started),
     }
     this.#listener.did?.({ type: children.length === 0 ? 'fail' : 'tell', ...told })
+    this.#tell(request, children)
+  }
+
+  /** Tells the machine what came of a request, or that nothing did. */
+  #tell(request: Request, children: Told['children']): void {
     if (children.length === 0) this.#machine.fail(request.id)
-    else this.#take(request, children)
+    else this.#add(request, children)
     this.#tellEvents()
   }
 
-  #take(request: Request, children: Told['children']): void {
+  #add(request: Request, children: Told['children']): void {
     const first = this.#machine.tell(
       request.id,
       children.map(({ raw: _, answer: _answer, problemTokens: _problem, ...child }) => child),
@@ -316,20 +319,27 @@ export class Driver {
     return found
   }
 
+  /** What policy and PRM are told of the problem. */
+  get #about(): { readonly problem: string; readonly system?: string } {
+    const { problem, system } = this.#setting
+    return { problem, ...(system !== undefined && { system }) }
+  }
+
+  /** What all requests to the policy have in common. */
+  get #common(): SampleRequest {
+    const { sampling, separator, seed } = this.#setting
+    return { ...sampling, ...this.#about, separator, seed }
+  }
+
   #sample(request: Request, signal: AbortSignal): Promise<Sample[]> {
-    const { problem, system, policy, seed, sampling, separator } = this.#setting
     const prefix = this.texts.prefix(request.node)
-    return policy.sample(
+    return this.#setting.policy.sample(
       {
-        ...sampling,
-        problem,
-        ...(system !== undefined && { system }),
+        ...this.#common,
         ...(prefix !== '' && { prefix }),
         n: request.count,
         until: request.until,
-        separator,
         maxTokens: request.caps.policyTokens,
-        seed,
         path: request.path,
         ...(request.priors && { logprobs: true }),
       },
@@ -388,22 +398,17 @@ export class Driver {
     const { lookahead } = request
     if (lookahead === 'none') return null
     if (sample.ended !== 'step') return { tokens: 0, steps: [] }
-    const { problem, system, policy, sampling, seed, separator } = this.#setting
     let [tokens, prefix] = [0, this.texts.prefix(request.node) + text.raw]
     const steps: string[] = []
     const most = lookahead === 'answer' ? 1 : lookahead.steps
     for (let step = 0; step < most && tokens < request.caps.aheadTokens; step++) {
-      const [next] = await policy.sample(
+      const [next] = await this.#setting.policy.sample(
         {
-          ...sampling,
-          problem,
-          ...(system !== undefined && { system }),
+          ...this.#common,
           prefix,
           temperature: 0,
           until: lookahead === 'answer' ? 'answer' : 'step',
-          separator,
           maxTokens: request.caps.aheadTokens - tokens,
-          seed,
           path: `${request.path} ahead ${step}`,
         },
         { signal },
@@ -424,11 +429,10 @@ export class Driver {
     written: readonly { readonly text: Text; readonly ahead: { readonly steps: readonly string[] } | null }[],
     signal: AbortSignal,
   ): Promise<(Pick<Written, 'scores' | 'ahead' | 'prmTokens' | 'problemTokens'> | SurefootError)[]> {
-    const { prm, problem, system } = this.#setting
+    const { prm } = this.#setting
     if (request.score === 'none' || prm === null) return written.map(() => ({}))
     const traces = written.map(({ text, ahead }) => ({
-      problem,
-      ...(system !== undefined && { system }),
+      ...this.#about,
       steps: joined(prm, [...before, ...text.steps, ...(ahead?.steps ?? [])]),
     }))
     const costs = this.#costs(request, traces)
@@ -476,10 +480,10 @@ export class Driver {
     request: Request,
     traces: readonly { problem: string; system?: string; steps: string[] }[],
   ): { own: number[]; problem: number } | null {
-    const { prm, problem, system } = this.#setting
+    const { prm } = this.#setting
     const encode = prm?.encode?.bind(prm)
     if (encode === undefined) return null
-    const about = { problem, ...(system !== undefined && { system }) }
+    const about = this.#about
     if (this.#promptIds === null) {
       const [a, b] = [encode({ ...about, steps: ['0'] }), encode({ ...about, steps: ['a'] })]
       this.#promptIds = a.slice(0, common(a, b))

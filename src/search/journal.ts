@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import { isDeepStrictEqual } from 'node:util'
 import { invalidArgument, SurefootError } from '../errors.ts'
+import { differenceText, firstDifference } from '../journal/configuration.ts'
 import type { ScorerFacts } from '../scorer.ts'
 import type { Entry, Sampling } from './driver.ts'
 import type { Outcome } from './machine.ts'
@@ -69,10 +69,9 @@ export class Journal implements Disposable {
     const recorded = parse(path, there)
     const difference = firstDifference({ ...recorded.configuration }, JSON.parse(first.toString()).configuration)
     if (difference) {
-      const { key, before, now } = difference
       throw new SurefootError(
         'ERR_INVALID_ARGUMENT',
-        `journal: ${path} was begun with another configuration: ${key} was ${show(before)} and is ${show(now)}; ` +
+        `journal: ${path} was begun with another configuration: ${differenceText(difference)}; ` +
           'resume it as it was, or name another file',
         { data: { argument: 'journal', path, ...difference } },
       )
@@ -161,25 +160,10 @@ function damaged(path: string, line: number): never {
   throw new SurefootError('ERR_IO', `${path}: line ${line} is damaged`, { data: { path, line } })
 }
 
-type Difference = { readonly key: string; readonly before: unknown; readonly now: unknown }
-
-/** The first key in which two configurations differ, `sampling.topK` for an inner one, and what each holds there. */
-function firstDifference(before: Values, now: Values): Difference | null {
-  const key = Object.keys({ ...now, ...before }).find(key => !isDeepStrictEqual(before[key], now[key]))
-  if (key === undefined) return null
-  const [old, current] = [before[key], now[key]]
-  const inner = isObject(old) && isObject(current) ? firstDifference(old, current) : null
-  return inner ? { ...inner, key: `${key}.${inner.key}` } : { key, before: old, now: current }
-}
-
 type Values = Readonly<Record<string, unknown>>
 
 function isObject(value: unknown): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function show(value: unknown): string {
-  return value === undefined ? 'not set' : JSON.stringify(value)
 }
 
 function readIfThere(path: string): Buffer | null {

@@ -211,7 +211,8 @@ impl Engine {
         }
     }
 
-    /// Plans and computes one pass, and notes when the first of a step began. Jobs that it has begun are in `batch`; those that cannot be tokenised become events.
+    /// Plans and computes one pass, and notes when the first of a step began. Jobs that it has begun are in `batch`; those
+    /// that cannot be tokenised become events.
     fn pass(
         &self,
         model: &Arc<Model>,

@@ -53,6 +53,20 @@ pub struct Detected {
     pub tensors: BTreeSet<String>,
 }
 
+/// The tensor that gives each kind of score head away, and all that it has.
+pub(crate) const HEADS: [(&str, &[&str]); 4] = [
+    (
+        "score.2.weight",
+        &["score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias"],
+    ),
+    ("score.weight", &["score.weight", "score.bias"]),
+    (
+        "v_head.summary.weight",
+        &["v_head.summary.weight", "v_head.summary.bias"],
+    ),
+    ("score_head.weight", &["score_head.weight", "score_head.bias"]),
+];
+
 /// Finds the head by tensor names and shapes; `architectures` only rules out what those cannot tell apart.
 pub fn detect(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> {
     let unsupported = |message: String| Error::ModelUnsupported {
@@ -60,18 +74,7 @@ pub fn detect(checkpoint: &Checkpoint, config: &Config) -> Result<Detected> {
         message,
     };
     let mut found = Vec::new();
-    for (marker, tensors) in [
-        (
-            "score.2.weight",
-            &["score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias"][..],
-        ),
-        ("score.weight", &["score.weight", "score.bias"]),
-        (
-            "v_head.summary.weight",
-            &["v_head.summary.weight", "v_head.summary.bias"],
-        ),
-        ("score_head.weight", &["score_head.weight", "score_head.bias"]),
-    ] {
+    for (marker, tensors) in HEADS {
         let Some(shape) = checkpoint.shape(marker) else {
             continue;
         };

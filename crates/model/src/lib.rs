@@ -5,7 +5,6 @@
 //! over a [`backend`] (ids → hidden states), [`head`] (hidden states → scores), all held together by [`prm`].
 
 pub mod adapter;
-pub mod aggregate;
 pub mod backbone;
 pub mod backend;
 pub mod batch;

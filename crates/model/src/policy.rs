@@ -17,7 +17,7 @@ use crate::device::{self, Opened};
 use crate::draws::{Draws, hash};
 use crate::error::{Error, Result};
 use crate::forward::{Forward, Iteration, On};
-use crate::head::{Head, output_layer};
+use crate::head::{HEADS, Head, output_layer};
 use crate::prefixes::{Counters, Kept, Sequence};
 use crate::prompt::{Piece, ids_of};
 use crate::sampler::{Sampler, Settings, log_probability};
@@ -489,13 +489,8 @@ impl Generation {
 
 /// A score head stands where the output layer should.
 fn refuse_prm(checkpoint: &Checkpoint, config: &Config) -> Result<()> {
-    let heads = [
-        "score.weight",
-        "score.2.weight",
-        "v_head.summary.weight",
-        "score_head.weight",
-    ];
-    let head = heads.into_iter().find(|name| checkpoint.shape(name).is_some());
+    let mut heads = HEADS.into_iter().map(|(marker, _)| marker);
+    let head = heads.find(|name| checkpoint.shape(name).is_some());
     let output = output_layer(config);
     let message = match head {
         Some(head) => format!("it has the head {head}: a reward model, which scores and does not write; use PRM.load"),

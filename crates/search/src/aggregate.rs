@@ -1,4 +1,4 @@
-//! Step scores → one number for the solution. crates/model and src/aggregate.ts do the same; all three are held against
+//! Step scores → one number for the solution. src/aggregate.ts does the same; both are held against
 //! fixtures/aggregates.json.
 
 use serde::{Deserialize, Serialize};
