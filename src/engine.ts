@@ -1,5 +1,14 @@
 import { SurefootError } from './errors.ts'
-import { type Done, type Engine, type Model, native, nativeError, type Submitted, type Text } from './native.ts'
+import {
+  type Done,
+  type Engine,
+  type Model,
+  native,
+  nativeError,
+  type Search,
+  type Submitted,
+  type Text,
+} from './native.ts'
 import type { CheckedTrace } from './problem.ts'
 
 /** What the engine made of a trace. */
@@ -19,10 +28,19 @@ export interface Job<T> {
   cancel(reason: unknown): void
 }
 
+/** A search in the engine's hands. */
+export type SearchJob = Stoppable<void>
+
+interface Stoppable<T> extends Job<T> {
+  /** Ends a search with what is there. */
+  stop(): void
+}
+
 interface Waiter {
   resolve(done: Done): void
   reject(reason: unknown): void
-  readonly onText: OnText | undefined
+  /** Hears what comes before the job is done. */
+  readonly onMore: ((done: Done) => void) | undefined
 }
 
 type OnText = (text: string, index: number) => void
@@ -36,11 +54,11 @@ class Pump {
   readonly #waiting = new Map<number, Waiter>()
   #running = false
 
-  job<T>(submit: (engine: Engine) => Submitted, outcomeOf: (done: Done) => T, onText?: OnText): Job<T> {
+  job<T>(submit: (engine: Engine) => Submitted, outcomeOf: (done: Done) => T, onMore?: Waiter['onMore']): Stoppable<T> {
     const { id, failure } = submit(this.#engine)
     if (failure) throw nativeError(failure)
     if (id === undefined) throw new SurefootError('ERR_INTERNAL', 'a job without an id')
-    const done = new Promise<Done>((resolve, reject) => this.#waiting.set(id, { resolve, reject, onText }))
+    const done = new Promise<Done>((resolve, reject) => this.#waiting.set(id, { resolve, reject, onMore }))
     void this.#run()
     return {
       outcome: done.then(outcomeOf),
@@ -48,6 +66,7 @@ class Pump {
         this.#engine.cancel(id)
         this.#settle(id)?.reject(reason)
       },
+      stop: () => this.#engine.stop(id),
     }
   }
 
@@ -67,11 +86,11 @@ class Pump {
   }
 
   #hear(done: Done): void {
-    const { id, fresh, failure } = done
-    if (fresh) {
+    const { id, fresh, progress, failure } = done
+    if (fresh || progress !== undefined) {
       const waiter = this.#waiting.get(id)
       try {
-        waiter?.onText?.(fresh.text, fresh.index)
+        waiter?.onMore?.(done)
       } catch (error) {
         // Whoever listens stops its own work by throwing, and nobody else's.
         this.#engine.cancel(id)
@@ -117,6 +136,23 @@ export function submitTexts(model: Model, caller: number, request: object, onTex
   return pump.job(
     engine => engine.submitTexts(model, caller, json, onText !== undefined),
     ({ texts }) => texts!,
-    onText,
+    onText && (({ fresh }) => onText(fresh!.text, fresh!.index)),
+  )
+}
+
+/** Has this thread's engine drive a search. `onProgress` hears, as JSON, what it did. */
+export function submitSearch(
+  search: Search,
+  policy: Model,
+  prm: Model | null,
+  setting: object,
+  onProgress: (json: string) => void,
+): SearchJob {
+  const json = JSON.stringify(setting)
+  pump ??= new Pump()
+  return pump.job(
+    engine => engine.solve(search, policy, prm, newCaller(), json),
+    () => {},
+    ({ progress }) => onProgress(progress!),
   )
 }

@@ -1,4 +1,5 @@
 import { unlessAborted } from './abort.ts'
+import type { Job } from './engine.ts'
 import { invalidArgument } from './errors.ts'
 import type { DownloadProgress } from './hub/index.ts'
 import { type Loaded, type Model, nativeError } from './native.ts'
@@ -78,4 +79,24 @@ function computeChoice({ precision, cacheBytes, reuse }: ComputeOptions): object
   }
   if (reuse !== undefined && typeof reuse !== 'boolean') invalidArgument('reuse', 'must be true or false', reuse)
   return { precision, cacheBytes, reuse }
+}
+
+/** The native part of a policy or PRM. */
+export interface NativeModel {
+  readonly model: Model
+  /** What is cancelled when the model is disposed. */
+  readonly underWay: Set<Pick<Job<unknown>, 'cancel'>>
+}
+
+const natives = new WeakMap<object, NativeModel>()
+
+/** Says which native model an object stands for; null: none any more. */
+export function standsFor(owner: object, model: NativeModel | null): void {
+  if (model === null) natives.delete(owner)
+  else natives.set(owner, model)
+}
+
+/** The native model that an object stands for, if it writes or scores by nothing else. */
+export function nativeOf(owner: object): NativeModel | undefined {
+  return Object.hasOwn(owner, 'sample') || Object.hasOwn(owner, 'score') ? undefined : natives.get(owner)
 }

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import type * as Binding from '../native/index.cjs'
 import { SurefootError, type SurefootErrorCode } from './errors.ts'
 
-export type { Done, Engine, Failure, Loaded, Model, Submitted, Text } from '../native/index.cjs'
+export type { Done, Engine, Failure, Loaded, Model, Search, Submitted, Text } from '../native/index.cjs'
 
 let binding: typeof Binding | undefined
 

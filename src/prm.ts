@@ -2,7 +2,7 @@ import { onAbort, unlessAborted } from './abort.ts'
 import { type Aggregate, aggregate, aggregates } from './aggregate.ts'
 import { type Job, newCaller, type Outcome, submit } from './engine.ts'
 import { invalidArgument, SurefootError } from './errors.ts'
-import { type ComputeOptions, type Counters, loadNative } from './model.ts'
+import { type ComputeOptions, type Counters, loadNative, standsFor } from './model.ts'
 import { type Model, native, nativeError } from './native.ts'
 import { inOrder } from './ordered.ts'
 import { type CheckedTrace, checkPrompt, checkTrace, type Trace } from './problem.ts'
@@ -109,7 +109,7 @@ export class PRM implements AsyncDisposable {
   /** What was recognised in the checkpoint. */
   readonly facts: ModelFacts
   readonly #model: Model
-  readonly #underWay = new Set<Job<Outcome>>()
+  readonly #underWay = new Set<Pick<Job<unknown>, 'cancel'>>()
   #disposed = false
 
   private constructor(model: Model) {
@@ -118,6 +118,7 @@ export class PRM implements AsyncDisposable {
     const read = { head, profile: name, source, labels, semantics, threshold, split, separator, aggregate }
     this.facts = Object.freeze({ ...facts, ...read })
     this.#model = model
+    standsFor(this, { model, underWay: this.#underWay })
   }
 
   /**
@@ -262,6 +263,7 @@ export class PRM implements AsyncDisposable {
   async dispose(): Promise<void> {
     if (this.#disposed) return
     this.#disposed = true
+    standsFor(this, null)
     for (const job of this.#underWay) job.cancel(disposed())
     this.#model.dispose()
   }

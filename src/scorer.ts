@@ -132,7 +132,7 @@ async function alone(scorer: StepScorer, trace: StepsTrace, options: Options): P
 }
 
 /** Whether another trace may fare better. */
-function isAboutTrace(error: unknown): error is SurefootError {
+export function isAboutTrace(error: unknown): error is SurefootError {
   if (!SurefootError.isInstance(error)) return false
   if (error.code === 'ERR_INVALID_ARGUMENT') return error.data.argument !== 'prm'
   return error.code === 'ERR_CONTEXT_OVERFLOW' || error.code === 'ERR_NOT_FINITE'

@@ -1,7 +1,7 @@
 import { onAbort } from '../abort.ts'
 import { type Job, newCaller, submitTexts } from '../engine.ts'
 import { invalidArgument, SurefootError } from '../errors.ts'
-import { type ComputeOptions, type Counters, loadNative } from '../model.ts'
+import { type ComputeOptions, type Counters, loadNative, standsFor } from '../model.ts'
 import { type Model, native, type Text } from '../native.ts'
 import { embeddedPolicy } from '../resolve.ts'
 import {
@@ -69,7 +69,7 @@ export class Policy implements Generator, AsyncDisposable {
   readonly facts: PolicyFacts
   readonly separator: string
   readonly #model: Model
-  readonly #underWay = new Set<Job<Text[]>>()
+  readonly #underWay = new Set<Pick<Job<unknown>, 'cancel'>>()
   #disposed = false
 
   private constructor(model: Model, ref: string) {
@@ -77,6 +77,7 @@ export class Policy implements Generator, AsyncDisposable {
     this.separator = this.facts.separator
     this.id = `native:${this.facts.hubId ?? ref}`
     this.#model = model
+    standsFor(this, { model, underWay: this.#underWay })
   }
 
   /**
@@ -123,7 +124,7 @@ export class Policy implements Generator, AsyncDisposable {
   async sample(request: SampleRequest, { signal, onText }: SampleOptions = {}): Promise<Sample[]> {
     this.#assertUsable(signal)
     const checked = checkRequest(request, this.facts.separator)
-    const job = submitTexts(this.#model, newCaller(), nativeRequest(checked), onText)
+    const job = submitTexts(this.#model, newCaller(), toNative(checked), onText)
     const release = onAbort(signal, reason => job.cancel(reason))
     this.#underWay.add(job)
     try {
@@ -138,6 +139,7 @@ export class Policy implements Generator, AsyncDisposable {
   async dispose(): Promise<void> {
     if (this.#disposed) return
     this.#disposed = true
+    standsFor(this, null)
     for (const job of this.#underWay) job.cancel(disposed())
     this.#model.dispose()
   }
@@ -152,7 +154,16 @@ export class Policy implements Generator, AsyncDisposable {
   }
 }
 
-function nativeRequest({ until, bans = [], ...request }: CheckedRequest): object {
+/**
+ * A request as the engine takes it.
+ *
+ * @throws `ERR_INVALID_ARGUMENT`
+ */
+export function nativeRequest(request: SampleRequest, separator: string): object {
+  return toNative(checkRequest(request, separator))
+}
+
+function toNative({ until, bans = [], ...request }: CheckedRequest): object {
   const { temperature, topK, topP, minP, repetitionPenalty, seed = 1, ...rest } = request
   return {
     ...rest,

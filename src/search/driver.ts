@@ -1,10 +1,13 @@
 import { onAbort } from '../abort.ts'
+import type { SearchJob } from '../engine.ts'
 import { SurefootError } from '../errors.ts'
-import type { Generator, Sample, SampleRequest } from '../generator/generator.ts'
+import type { Generator, SampleRequest } from '../generator/generator.ts'
 import { groupAnswers } from '../grade/index.ts'
-import { type StepScorer, scoreTraces } from '../scorer.ts'
+import type { StepScorer } from '../scorer.ts'
+import { Continuations } from './continuations.ts'
+import type { EngineDrive, EngineEntry } from './engine.ts'
 import type { Child, Chosen, MachineEvent, Outcome, Request, SearchMachine } from './machine.ts'
-import { hashOf, type Text, Texts } from './texts.ts'
+import { Texts } from './texts.ts'
 
 /** What a search works with. */
 export interface Setting {
@@ -17,10 +20,14 @@ export interface Setting {
   readonly sampling: Sampling
   readonly separator: string
   readonly extract: (solution: string) => string | null
+  /** Whether an answer is right: for a strategy that makes labels. */
+  readonly grade?: (answer: string | null) => boolean
   /** Requests under way at the same time, at most. */
   readonly concurrency: number
   /** Milliseconds after which nothing further is waited for. */
   readonly ms: number | undefined
+  /** Has the engine drive; without it, it is done here. */
+  readonly engine?: EngineDrive | undefined
 }
 
 export type Sampling = Pick<
@@ -77,12 +84,10 @@ export class Driver {
   readonly #left = new Map<number, Request>()
   readonly #answers = new Map<number, string | null>()
   readonly #groups = new Map<string, number>()
-  #ungrouped: (readonly [number, number | null])[] = []
-  /** Tokens of the problem alone, which are computed once. */
-  #promptIds: readonly number[] | null = null
-  #promptPaid = false
-  /** Requests under way of which it is open whether the problem is paid with them, in the order of asking. */
-  readonly #undecided = new Map<number, { readonly decided: Promise<void>; readonly decide: () => void }>()
+  #ungrouped: number[] = []
+  readonly #continuations: Continuations
+  /** Where the engine drives. */
+  #job: SearchJob | null = null
   #failure: unknown
   #started = 0
   /** The latest `now`. */
@@ -93,6 +98,7 @@ export class Driver {
     this.#setting = setting
     this.#listener = listener
     this.texts = new Texts(setting.separator, setting.prm === null ? setting.separator : setting.prm.facts.split)
+    this.#continuations = new Continuations(setting, this.texts)
   }
 
   /** The answer of a finished node; null where it has none, undefined where it is not known. */
@@ -103,6 +109,10 @@ export class Driver {
   /** Ends the search with what is there: the outcome is `aborted`. */
   stop(): void {
     if (this.#stop.signal.aborted) return
+    if (this.#job !== null) {
+      this.#job.stop()
+      return
+    }
     this.#listener.did?.({ type: 'stop' })
     this.#left.clear()
     this.#machine.abort()
@@ -116,6 +126,8 @@ export class Driver {
   /** @throws what the policy and the PRM throw that is not about one continuation; the signal's reason */
   async run(signal: AbortSignal | undefined): Promise<Outcome> {
     signal?.throwIfAborted()
+    const { engine } = this.#setting
+    if (engine !== undefined && !this.#stop.signal.aborted) return this.#runInEngine(engine, signal)
     this.#started = performance.now() - this.#latest
     let reject = (_: unknown): void => {}
     const aborted = new Promise<never>((_, fail) => {
@@ -138,7 +150,7 @@ export class Driver {
         const ask = this.#machine.ask(max, now)
         this.#listener.did?.({ type: 'ask', max, now, requests: ask.type === 'requests' ? ask.value : [] })
         this.#tellEvents()
-        if (ask.type === 'done') return ask.value
+        if (ask.type === 'done') return this.#done(ask.value)
         if (ask.type === 'requests') {
           for (const request of ask.value) this.#begin(request)
           continue
@@ -152,6 +164,58 @@ export class Driver {
       this.#stop.abort(new DOMException('the search has ended', 'AbortError'))
       this.#tellEvents()
     }
+  }
+
+  /** The engine asks and tells the machine; what it did comes here after it. */
+  async #runInEngine(engine: EngineDrive, signal: AbortSignal | undefined): Promise<Outcome> {
+    this.#job = engine(
+      {
+        since: this.#latest,
+        problemPaid: this.#continuations.promptPaid,
+        known: this.texts.all(),
+        concurrency: this.#setting.concurrency,
+        ...(this.#setting.ms !== undefined && { ms: this.#setting.ms }),
+      },
+      ({ entries, events }) => {
+        for (const entry of entries) this.#hear(entry)
+        this.#group()
+        this.#happened(events)
+      },
+    )
+    const job = this.#job
+    const release = onAbort(signal, reason => job.cancel(reason))
+    try {
+      await job.outcome
+    } finally {
+      release()
+      this.#job = null
+      this.#stop.abort(new DOMException('the search has ended', 'AbortError'))
+    }
+    const ask = this.#machine.ask(0, this.#latest)
+    if (ask.type !== 'done') throw new SurefootError('ERR_INTERNAL', 'the engine left a search before its end')
+    return this.#done(ask.value)
+  }
+
+  #hear(entry: EngineEntry): void {
+    if (entry.type === 'stop' || entry.type === 'ask') {
+      this.#listener.did?.(entry)
+      if (entry.type === 'stop') return
+      this.#latest = entry.now
+      for (const request of entry.requests) {
+        this.#cut(request)
+        this.#left.set(request.id, request)
+      }
+      return
+    }
+    const { first, ...told } = entry
+    const request = this.#left.get(told.request)!
+    this.#left.delete(told.request)
+    const prefix = this.texts.prefix(request.node)
+    const children = told.children.map(child =>
+      child.ended ? { ...child, answer: this.#setting.extract(prefix + child.raw) } : child,
+    )
+    this.#listener.did?.({ ...told, children })
+    if (first !== undefined) this.#know(request, first, children)
   }
 
   /**
@@ -170,7 +234,7 @@ export class Driver {
         this.#latest = entry.now
         const ask = this.#machine.ask(entry.max, entry.now)
         this.#tellEvents()
-        if (ask.type === 'done') return ask.value
+        if (ask.type === 'done') return this.#done(ask.value)
         const requests = ask.type === 'requests' ? ask.value : []
         if (course(requests) !== course(entry.requests)) throw strayed(index)
         for (const request of requests) this.#left.set(request.id, request)
@@ -198,7 +262,7 @@ export class Driver {
   take({ request, children }: Told, of: Request): void {
     this.#left.delete(request)
     this.#cut(of)
-    if (children.some(({ problemTokens }) => problemTokens !== undefined)) this.#promptPaid = true
+    if (children.some(({ problemTokens }) => problemTokens !== undefined)) this.#continuations.promptPaid = true
     this.#tell(of, children)
   }
 
@@ -223,18 +287,22 @@ export class Driver {
   }
 
   #tellEvents(): void {
-    for (const event of this.#machine.events()) this.#listener.happened?.(event)
+    this.#happened(this.#machine.events())
+  }
+
+  #happened(events: readonly MachineEvent[]): void {
+    // What is chosen is certain when all answers are grouped.
+    for (const event of events) if (event.type !== 'chosen') this.#listener.happened?.(event)
+  }
+
+  #done(outcome: Outcome): Outcome {
+    this.#listener.happened?.({ type: 'chosen', chosen: outcome.chosen })
+    return outcome
   }
 
   #begin(request: Request): void {
     this.#cut(request)
-    let decide = (): void => {}
-    const decided = new Promise<void>(resolve => {
-      decide = resolve
-    })
-    this.#undecided.set(request.id, { decided, decide })
     const settled = (): void => {
-      this.#decide(request)
       this.#underWay.delete(request.id)
     }
     const work = this.#work(request).then(settled, error => {
@@ -244,33 +312,10 @@ export class Driver {
     this.#underWay.set(request.id, work)
   }
 
-  #decide({ id }: Request): void {
-    this.#undecided.get(id)?.decide()
-    this.#undecided.delete(id)
-  }
-
-  /** Waits until it is certain who pays for the problem: the first in the order of asking, not of arrival. */
-  async #turn(request: Request): Promise<void> {
-    for (const [id, { decided }] of this.#undecided) {
-      if (this.#promptPaid || id >= request.id) return
-      await decided
-    }
-  }
-
   async #work(request: Request): Promise<void> {
     const { signal } = this.#stop
     const started = performance.now()
-    let failure: SurefootError | undefined
-    let children: Told['children'] = []
-    try {
-      const samples = await this.#sample(request, signal)
-      const scored = await this.#score(request, samples, signal)
-      children = scored.children
-      failure = scored.failure
-    } catch (error) {
-      if (signal.aborted || !isAboutOne(error)) throw error
-      failure = error
-    }
+    const { children, failure } = await this.#continuations.of(request, signal)
     if (signal.aborted) return
     const told: Told = {
       request: request.id,
@@ -292,23 +337,30 @@ export class Driver {
   #add(request: Request, children: Told['children']): void {
     const first = this.#machine.tell(
       request.id,
-      children.map(({ raw: _, answer: _answer, problemTokens: _problem, ...child }) => child),
+      children.map(({ raw, answer: _, problemTokens: _problem, ...child }) =>
+        child.correct === undefined ? child : { ...child, prefixes: this.texts.prefixes(request.node, raw) },
+      ),
     )
-    for (const [index, { raw, ended, answer }] of children.entries()) {
-      const node = first + index
-      this.texts.set(node, request.node, this.texts.textOf(raw, false))
-      if (!ended) continue
-      this.#answers.set(node, answer ?? null)
-      this.#ungrouped.push([node, this.#groupOf(answer ?? null)])
-    }
+    this.#know(request, first, children)
     this.#group()
   }
 
-  /** Groups the nodes that the search knows by now: tells are taken in the order of asking. */
+  #know({ node: parent }: Request, first: number, children: Told['children']): void {
+    for (const [index, { raw, ended, answer }] of children.entries()) {
+      const node = first + index
+      this.texts.set(node, parent, this.texts.textOf(raw, false))
+      if (!ended) continue
+      this.#answers.set(node, answer ?? null)
+      this.#ungrouped.push(node)
+    }
+  }
+
+  /** Groups the nodes that the search knows by now: tells are taken in the order of asking, and so are groups numbered. */
   #group(): void {
-    const ready = this.#ungrouped.filter(([node]) => this.#machine.has(node))
-    this.#ungrouped = this.#ungrouped.filter(([node]) => !this.#machine.has(node))
-    if (ready.length > 0) this.#machine.group(ready)
+    const known = this.#ungrouped.filter(node => this.#machine.has(node)).sort((one, other) => one - other)
+    if (known.length === 0) return
+    this.#ungrouped = this.#ungrouped.filter(node => !this.#machine.has(node))
+    this.#machine.group(known.map(node => [node, this.#groupOf(this.#answers.get(node) ?? null)]))
   }
 
   #groupOf(answer: string | null): number | null {
@@ -317,185 +369,6 @@ export class Driver {
     const found = this.#groups.get(key) ?? this.#groups.size
     this.#groups.set(key, found)
     return found
-  }
-
-  /** What policy and PRM are told of the problem. */
-  get #about(): { readonly problem: string; readonly system?: string } {
-    const { problem, system } = this.#setting
-    return { problem, ...(system !== undefined && { system }) }
-  }
-
-  /** What all requests to the policy have in common. */
-  get #common(): SampleRequest {
-    const { sampling, separator, seed } = this.#setting
-    return { ...sampling, ...this.#about, separator, seed }
-  }
-
-  #sample(request: Request, signal: AbortSignal): Promise<Sample[]> {
-    const prefix = this.texts.prefix(request.node)
-    return this.#setting.policy.sample(
-      {
-        ...this.#common,
-        ...(prefix !== '' && { prefix }),
-        n: request.count,
-        until: request.until,
-        maxTokens: request.caps.policyTokens,
-        path: request.path,
-        ...(request.priors && { logprobs: true }),
-      },
-      { signal },
-    )
-  }
-
-  async #score(
-    request: Request,
-    samples: readonly Sample[],
-    signal: AbortSignal,
-  ): Promise<{ children: Told['children']; failure?: SurefootError }> {
-    const written = await Promise.all(
-      samples.map(async sample => {
-        const text = this.texts.textOf(sample.text, sample.ended === 'step')
-        const ahead = await this.#lookAhead(request, sample, text, signal)
-        return { sample, text, ahead }
-      }),
-    )
-    const before = this.texts.steps(request.node)
-    const scored = await this.#scores(request, before, written, signal)
-    const children: Written[] = []
-    let failure: SurefootError | undefined
-    for (const [index, { sample, text, ahead }] of written.entries()) {
-      const of = scored[index]!
-      if (SurefootError.isInstance(of)) {
-        failure = of
-        continue
-      }
-      const ended = sample.ended === 'answer' || sample.ended === null || sample.ended === 'stop'
-      const whole = ended ? this.texts.prefix(request.node) + text.raw : ''
-      children.push({
-        raw: text.raw,
-        policyTokens: sample.tokens,
-        prefillTokens: request.id === 0 && index === 0 ? sample.promptTokens : 0,
-        steps: text.steps.length,
-        ended,
-        cut: sample.ended === 'length',
-        text: hashOf(text.raw),
-        ...(ahead !== null && { aheadTokens: ahead.tokens }),
-        ...(request.priors && { logPrior: meanOf(sample.logprobs) }),
-        ...of,
-        ...(ended && { answer: this.#setting.extract(whole) }),
-      })
-    }
-    return { children, ...(failure && { failure }) }
-  }
-
-  /** What follows a continuation by greedy steps, or to the end of the answer. */
-  async #lookAhead(
-    request: Request,
-    sample: Sample,
-    text: Text,
-    signal: AbortSignal,
-  ): Promise<{ tokens: number; steps: readonly string[] } | null> {
-    const { lookahead } = request
-    if (lookahead === 'none') return null
-    if (sample.ended !== 'step') return { tokens: 0, steps: [] }
-    let [tokens, prefix] = [0, this.texts.prefix(request.node) + text.raw]
-    const steps: string[] = []
-    const most = lookahead === 'answer' ? 1 : lookahead.steps
-    for (let step = 0; step < most && tokens < request.caps.aheadTokens; step++) {
-      const [next] = await this.#setting.policy.sample(
-        {
-          ...this.#common,
-          prefix,
-          temperature: 0,
-          until: lookahead === 'answer' ? 'answer' : 'step',
-          maxTokens: request.caps.aheadTokens - tokens,
-          path: `${request.path} ahead ${step}`,
-        },
-        { signal },
-      )
-      const more = this.texts.textOf(next!.text, next!.ended === 'step')
-      tokens += next!.tokens
-      prefix += more.raw
-      steps.push(...more.steps)
-      if (next!.ended !== 'step') break
-    }
-    return { tokens, steps }
-  }
-
-  /** The scores of each continuation and what they cost, or why there are none. */
-  async #scores(
-    request: Request,
-    before: readonly string[],
-    written: readonly { readonly text: Text; readonly ahead: { readonly steps: readonly string[] } | null }[],
-    signal: AbortSignal,
-  ): Promise<(Pick<Written, 'scores' | 'ahead' | 'prmTokens' | 'problemTokens'> | SurefootError)[]> {
-    const { prm } = this.#setting
-    if (request.score === 'none' || prm === null) return written.map(() => ({}))
-    const traces = written.map(({ text, ahead }) => ({
-      ...this.#about,
-      steps: joined(prm, [...before, ...text.steps, ...(ahead?.steps ?? [])]),
-    }))
-    const costs = this.#costs(request, traces)
-    if (costs !== null) await this.#turn(request)
-    let left = request.caps.prmTokens ?? Number.POSITIVE_INFINITY
-    const paid: { prmTokens?: number; problemTokens?: number }[] = []
-    const fits = written.map(({ text }, index) => {
-      if (text.steps.length === 0) return false
-      if (costs === null) return true
-      const problemTokens = this.#promptPaid ? 0 : costs.problem
-      const prmTokens = costs.own[index]! + problemTokens
-      if (prmTokens > left) return false
-      left -= prmTokens
-      this.#promptPaid = true
-      paid[index] = { prmTokens, ...(problemTokens > 0 && { problemTokens }) }
-      return true
-    })
-    this.#decide(request)
-    const results = await scoreTraces(
-      prm,
-      traces.filter((_, index) => fits[index]),
-      signal,
-    )
-    let at = 0
-    return written.map(({ text, ahead }, index) => {
-      if (!fits[index]) return {}
-      const { scores, tokens, failure } = results[at++]!
-      if (failure) return failure
-      const own = prm.facts.split === null ? scores! : scores!.slice(before.length, before.length + text.steps.length)
-      const beyond = prm.facts.split === null ? [] : scores!.slice(before.length + text.steps.length)
-      return {
-        scores: request.score === 'last' ? own.slice(-1) : own,
-        ...(ahead !== null && { ahead: request.score === 'last' ? beyond.slice(-1) : beyond }),
-        prmTokens: tokens!,
-        ...paid[index],
-      }
-    })
-  }
-
-  /**
-   * Tokens that the PRM has to compute for each trace: those that its parent's trace does not begin with; and those of the
-   * problem, once for the whole search. Known before scoring where the PRM tells its tokens; else null.
-   */
-  #costs(
-    request: Request,
-    traces: readonly { problem: string; system?: string; steps: string[] }[],
-  ): { own: number[]; problem: number } | null {
-    const { prm } = this.#setting
-    const encode = prm?.encode?.bind(prm)
-    if (encode === undefined) return null
-    const about = this.#about
-    if (this.#promptIds === null) {
-      const [a, b] = [encode({ ...about, steps: ['0'] }), encode({ ...about, steps: ['a'] })]
-      this.#promptIds = a.slice(0, common(a, b))
-    }
-    const before = this.texts.steps(request.node)
-    const parent = before.length === 0 ? this.#promptIds : encode({ ...about, steps: joined(prm!, before) })
-    const own = traces.map(trace => {
-      if (trace.steps.length === 0) return 0
-      const ids = encode(trace)
-      return ids.length - common(ids, parent)
-    })
-    return { own, problem: this.#promptIds.length }
   }
 }
 
@@ -513,25 +386,4 @@ function strayed(index: number): SurefootError {
   return new SurefootError('ERR_IO', `line ${line} of the journal does not follow from what stands before it`, {
     data: { line },
   })
-}
-
-/** Whether an error is that of one continuation, which costs its path and not the search. */
-function isAboutOne(error: unknown): error is SurefootError {
-  const codes = ['ERR_HTTP', 'ERR_CONTEXT_OVERFLOW', 'ERR_CACHE_BUDGET', 'ERR_NOT_FINITE', 'ERR_TEMPLATE']
-  return SurefootError.isInstance(error) && codes.includes(error.code)
-}
-
-/** An outcome model takes a solution as one step. */
-function joined(prm: StepScorer, steps: readonly string[]): string[] {
-  return prm.facts.split === null && steps.length > 0 ? [steps.join('\n\n')] : [...steps]
-}
-
-function common(a: readonly number[], b: readonly number[]): number {
-  const differs = a.findIndex((id, at) => id !== b[at])
-  return differs < 0 ? a.length : differs
-}
-
-function meanOf(logprobs: readonly number[] | undefined): number {
-  if (logprobs === undefined || logprobs.length === 0) return 0
-  return logprobs.reduce((sum, value) => sum + value, 0) / logprobs.length
 }

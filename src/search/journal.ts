@@ -4,12 +4,12 @@ import { differenceText, firstDifference } from '../journal/configuration.ts'
 import type { ScorerFacts } from '../scorer.ts'
 import type { Entry, Sampling } from './driver.ts'
 import type { Outcome } from './machine.ts'
-import type { Budget, Strategy } from './strategies.ts'
+import type { Budget, LabelStrategy, Strategy } from './strategies.ts'
 
 /** What a search was set to do: the first line of its journal. Two searches with the same do the same. */
-export interface Configuration {
+export interface Configuration<Of = Strategy> {
   /** As filled in with what the PRM says of its scores; null: a search of the user's own. */
-  readonly strategy: Strategy | null
+  readonly strategy: Of | null
   readonly budget: Budget
   readonly problem: string
   readonly system: string | null
@@ -54,7 +54,7 @@ export class Journal implements Disposable {
    * @throws `ERR_INVALID_ARGUMENT` when there is a file and `resume` is not set, or its search was begun with another
    *   configuration: the message names the first key that differs and both values; `ERR_IO`
    */
-  static open(path: string, configuration: Configuration, resume = false): Journal {
+  static open(path: string, configuration: Configuration<Strategy | LabelStrategy>, resume = false): Journal {
     const first = Buffer.from(`${JSON.stringify({ schema: SCHEMA, configuration })}\n`)
     const there = io(path, () => readIfThere(path))
     if (there !== null && !resume) {

@@ -1,6 +1,6 @@
 import { SurefootError } from '../errors.ts'
-import { native, nativeError } from '../native.ts'
-import type { Budget, Strategy } from './strategies.ts'
+import { native, nativeError, type Search } from '../native.ts'
+import type { Budget, LabelStrategy, Strategy } from './strategies.ts'
 
 /** Decides what to write next: numbers only, the text stays with who drives it. The native strategies, or one of yours. */
 export interface SearchMachine {
@@ -72,6 +72,10 @@ export interface Child {
   readonly ended: boolean
   /** Whether a cap cut it. */
   readonly cut: boolean
+  /** Whether its answer is right: for the strategies that make labels. */
+  readonly correct?: boolean
+  /** Hashes, below 2^53, of the whole text up to the end of each new step, by which these find a prefix again. */
+  readonly prefixes?: readonly number[]
   /** A hash of its text, below 2^53: continuations of a node with equal hashes are the same. */
   readonly text?: number
 }
@@ -128,6 +132,15 @@ export type MachineEvent =
     }
   | { readonly type: 'scored'; readonly node: number; readonly value: number }
   | { readonly type: 'pruned'; readonly node: number }
+  /** OmegaPRM: the rollout `node` is wrong from its own step `step` on, counted from 0; of `before` a rollout was right. */
+  | {
+      readonly type: 'firstError'
+      readonly node: number
+      readonly step: number
+      readonly before: number
+      /** The prefix that the wrong step ends; null where it is the last one. */
+      readonly behind: number | null
+    }
   | { readonly type: 'failed'; readonly request: number; readonly node: number; readonly count: number }
   | { readonly type: 'overrun'; readonly request: number; readonly limit: Limit }
   | { readonly type: 'budget'; readonly spent: Spent }
@@ -159,7 +172,7 @@ export interface TreeNode {
  *
  * @throws `ERR_INVALID_ARGUMENT` for a setting out of its range, and where neither strategy nor budget ends
  */
-export function nativeSearch(strategy: Strategy, budget: Budget): SearchMachine {
+export function nativeSearch(strategy: Strategy | LabelStrategy, budget: Budget): SearchMachine {
   const { search, failure } = native().newSearch(JSON.stringify(strategy), JSON.stringify(budget))
   if (failure) throw nativeError(failure)
   const value = <T>(answer: { value?: string | null; failure?: Parameters<typeof nativeError>[0] | null }): T => {
@@ -167,7 +180,7 @@ export function nativeSearch(strategy: Strategy, budget: Budget): SearchMachine 
     if (answer.value === undefined || answer.value === null) throw new SurefootError('ERR_INTERNAL', 'no answer')
     return JSON.parse(answer.value)
   }
-  return {
+  const machine: SearchMachine = {
     ask: (max, now) => value(search!.ask(max, Math.max(0, Math.round(now)))),
     tell: (request, children) => value(search!.tell(request, JSON.stringify(children))),
     fail: request => value(search!.fail(request)),
@@ -178,4 +191,13 @@ export function nativeSearch(strategy: Strategy, budget: Budget): SearchMachine 
     has: node => search!.has(node),
     nodes: () => value(search!.nodes()),
   }
+  natives.set(machine, search!)
+  return machine
+}
+
+const natives = new WeakMap<SearchMachine, Search>()
+
+/** The native search that a machine stands for. */
+export function nativeOfMachine(machine: SearchMachine): Search | undefined {
+  return natives.get(machine)
 }

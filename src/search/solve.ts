@@ -5,6 +5,7 @@ import { extractAnswer } from '../grade/index.ts'
 import { checkPrompt } from '../problem.ts'
 import type { ScorerFacts, StepScorer } from '../scorer.ts'
 import { Driver, type Sampling, type Setting } from './driver.ts'
+import { engineDrive } from './engine.ts'
 import { type Configuration, Journal } from './journal.ts'
 import { type Limit, type MachineEvent, nativeSearch, type Outcome, type SearchMachine, type Spent } from './machine.ts'
 import { Run } from './run.ts'
@@ -34,6 +35,11 @@ export interface SolveOptions {
   readonly journal?: string
   /** Go on with the search in the journal, if there is one; it must have been begun with the same options. */
   readonly resume?: boolean
+  /**
+   * Who has texts written and scored: the native engine, which needs no word with JavaScript until the end, or TypeScript,
+   * for any policy and PRM. The tree is the same. @default 'native' where policy and PRM are
+   */
+  readonly driver?: 'native' | 'typescript'
   /** Ends the search; the run rejects with the signal's reason. `run.stop()` ends it with the best answer so far. */
   readonly signal?: AbortSignal
 }
@@ -149,7 +155,10 @@ async function prepare(
     invalidArgument('concurrency', 'must be a positive integer', concurrency)
   }
   if (!Number.isSafeInteger(seed) || seed < 0) invalidArgument('seed', 'must be an integer of at least 0', seed)
-  const { journal, resume } = options
+  const { journal, resume, driver } = options
+  if (driver !== undefined && driver !== 'native' && driver !== 'typescript') {
+    invalidArgument('driver', "must be 'native' or 'typescript'", driver)
+  }
   if (journal !== undefined && (typeof journal !== 'string' || journal === '')) {
     invalidArgument('journal', 'must be the name of a file', journal)
   }
@@ -174,6 +183,14 @@ async function prepare(
     concurrency,
     ms: budget.ms,
   }
+  const engine = driver === 'typescript' ? undefined : engineDrive(machine, setting)
+  if (driver === 'native' && engine === undefined) {
+    invalidArgument(
+      'driver',
+      'native needs a native policy, a native PRM or none, and a strategy of the library',
+      driver,
+    )
+  }
   const { separator } = setting
   const facts = (policy as { facts?: object }).facts ?? null
   const configuration: Configuration = {
@@ -187,7 +204,7 @@ async function prepare(
     policy: { id: policy.id, facts },
     prm: prm?.facts ?? null,
   }
-  return { machine, setting, configuration }
+  return { machine, setting: { ...setting, engine }, configuration }
 }
 
 /** No more than what is known to be about sampling: nothing else may get into a journal. */

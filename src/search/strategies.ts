@@ -106,6 +106,29 @@ export interface Refine extends Scored {
   readonly choose?: Choose
 }
 
+/** OmegaPRM (Luo et al., arXiv 2406.06592), with the paper's settings. */
+export interface OmegaPrm {
+  /** Rollouts from each prefix. @default 8 */
+  readonly rollouts?: number
+  /** Wrong rollouts that are searched for their first error, at most. @default 100 */
+  readonly searches?: number
+  /** α of Q = α^(1 − MC) · β^(tokens / length). @default 0.5 */
+  readonly alpha?: number
+  /** @default 0.9 */
+  readonly beta?: number
+  /** @default 500 */
+  readonly length?: number
+  /** Of U = c · √(selections) / (1 + selections of the prefix). @default 0.125 */
+  readonly c?: number
+  /** Fresh rollouts from behind a first error before it is told; 0: none. @default twice `rollouts` */
+  readonly retest?: number
+  /** Policy tokens that an answer may have. @default 2048 */
+  readonly answerTokens?: number
+}
+
+/** A strategy that makes step labels, not an answer: each continuation is told right or wrong. */
+export type LabelStrategy = { readonly strategy: 'omega' } & OmegaPrm
+
 /** A strategy as plain data: what `--strategy` takes as JSON and a journal keeps. */
 export type Strategy =
   | ({ readonly strategy: 'bestOfN' } & BestOfN)

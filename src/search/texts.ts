@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto'
-
 /** A node's part of a solution. */
 export interface Text {
   /** As it was written, with the separator behind a step that the answer goes on after. */
@@ -38,6 +36,17 @@ export class Texts {
   cut(node: number, { of, steps }: { readonly of: number; readonly steps: number }): void {
     const { raw, parent } = this.#at(of)
     this.set(node, parent, this.#begin(raw, steps))
+  }
+
+  /** Every node with its parent and its text. */
+  all(): (readonly [node: number, parent: number, raw: string])[] {
+    return [...this.#nodes].map(([node, { parent, raw }]) => [node, parent, raw])
+  }
+
+  /** Hashes of the whole text up to the end of each step that is written behind a node. */
+  prefixes(node: number, raw: string): number[] {
+    const before = this.prefix(node)
+    return this.#steps(raw).map((_, index) => hashOf(before + this.#begin(raw, index + 1).raw))
   }
 
   /** The whole text from the root to the end of a node. */
@@ -88,7 +97,17 @@ export class Texts {
   }
 }
 
-/** A number below 2^52 that equal texts share. */
+/**
+ * A number below 2^52 that equal texts share: two runs of FNV-1a over its UTF-16 units, the second one from the end. The
+ * engine's driver computes the same.
+ */
 export function hashOf(text: string): number {
-  return createHash('sha256').update(text.trim()).digest().readUIntBE(0, 6) * 16
+  const units = text.trim()
+  const step = (hash: number, at: number): number => Math.imul(hash ^ units.charCodeAt(at), 0x01000193)
+  let [forth, back] = [0x811c9dc5, 0x9747b28c]
+  for (let at = 0; at < units.length; at++) {
+    forth = step(forth, at)
+    back = step(back, units.length - 1 - at)
+  }
+  return (forth >>> 0) * 2 ** 20 + (back >>> 12)
 }

@@ -4,9 +4,10 @@
 mod model;
 mod pool;
 mod registry;
+mod solve;
 mod work;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 pub use model::{Kind, Model};
 pub use registry::{load, load_policy};
+pub use solve::{Entry, Progress, Setting, Solve, Told, Written};
+use solve::{Signals, Solving};
 use surefoot_model::{Error, Result};
 pub use work::{Outcome, Task};
 use work::{Work, internal};
@@ -46,6 +49,8 @@ pub struct Job {
 pub enum Event {
     /// More of the text of sample `index`, which is still being written.
     Text { id: JobId, index: usize, text: String },
+    /// What a search did that is being driven.
+    Progress { id: JobId, progress: Progress },
     /// The last of a job.
     Done { id: JobId, outcome: Result<Outcome> },
 }
@@ -54,6 +59,8 @@ pub enum Event {
 #[derive(Default)]
 pub struct Engine {
     state: Mutex<State>,
+    /// The searches that are being driven. Nobody but a step looks at them.
+    solving: Mutex<Vec<Solving>>,
 }
 
 #[derive(Default)]
@@ -65,25 +72,31 @@ struct State {
     served: Vec<usize>,
     /// The flags of jobs in the step under way.
     running: Vec<(JobId, Arc<AtomicBool>)>,
+    /// The searches that are not at their end.
+    searches: HashMap<JobId, Arc<Signals>>,
+    /// Those among them that no step has seen.
+    new_searches: Vec<Solving>,
 }
 
 struct Caller {
     id: CallerId,
     /// Oldest first.
-    jobs: VecDeque<Entry>,
+    jobs: VecDeque<Queued>,
 }
 
-struct Entry {
+struct Queued {
     id: JobId,
     job: Job,
     /// Known once a step has looked at the job.
     work: Option<Work>,
     failure: Option<Error>,
     cancelled: Arc<AtomicBool>,
+    /// Of the search that it is a job of.
+    signals: Option<Arc<Signals>>,
 }
 
 impl State {
-    fn jobs_of(&mut self, id: CallerId) -> &mut VecDeque<Entry> {
+    fn jobs_of(&mut self, id: CallerId) -> &mut VecDeque<Queued> {
         let at = self.callers.iter().position(|caller| caller.id == id);
         let at = at.unwrap_or_else(|| {
             let jobs = VecDeque::new();
@@ -91,6 +104,15 @@ impl State {
             self.callers.len() - 1
         });
         &mut self.callers[at].jobs
+    }
+
+    fn next_id(&mut self) -> JobId {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn has_jobs(&self, model: &Arc<Model>) -> bool {
+        self.callers.iter().any(|caller| caller.job_of(model).is_some())
     }
 
     /// The model that was served least recently of those with jobs.
@@ -116,22 +138,52 @@ impl State {
 impl Engine {
     /// Queues a job. Cheap: nothing is tokenised or computed here.
     pub fn submit(&self, job: Job) -> JobId {
+        self.queue(job, None)
+    }
+
+    /// Queues a job of a search, whose outcome the search hears.
+    fn submit_for(&self, signals: &Arc<Signals>, job: Job) -> JobId {
+        self.queue(job, Some(signals.clone()))
+    }
+
+    fn queue(&self, job: Job, signals: Option<Arc<Signals>>) -> JobId {
         let mut state = self.lock();
-        state.last_id += 1;
-        let id = state.last_id;
-        state.jobs_of(job.caller).push_back(Entry {
+        let id = state.next_id();
+        state.jobs_of(job.caller).push_back(Queued {
             id,
             job,
             work: None,
             failure: None,
             cancelled: Arc::default(),
+            signals,
         });
         id
+    }
+
+    /// Drives a search to its end: it has texts written and scored by jobs of its own, within the steps. Its last event is
+    /// `Done`; the outcome is the search's own to tell.
+    pub fn solve(&self, solve: Solve) -> JobId {
+        let mut state = self.lock();
+        let id = state.next_id();
+        let signals: Arc<Signals> = Arc::default();
+        state.searches.insert(id, signals.clone());
+        state.new_searches.push(Solving::new(id, signals, solve));
+        id
+    }
+
+    /// Ends a search with what it was told by now.
+    pub fn stop(&self, id: JobId) {
+        if let Some(signals) = self.lock().searches.get(&id) {
+            signals.stop.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Drops a job: no event will tell of it. Work under way stops at the next layer when nobody else waits for it.
     pub fn cancel(&self, id: JobId) {
         let mut state = self.lock();
+        if let Some(signals) = state.searches.remove(&id) {
+            signals.cancelled.store(true, Ordering::Relaxed);
+        }
         for caller in &mut state.callers {
             // Whoever cancels many does so from the oldest on: each is found, and taken out, at the front.
             if let Some(at) = caller.jobs.iter().position(|entry| entry.id == id) {
@@ -145,43 +197,99 @@ impl Engine {
         }
     }
 
-    /// Jobs that wait for a step.
+    /// Jobs and searches that wait for a step.
     pub fn waiting(&self) -> usize {
-        self.lock().callers.iter().map(|caller| caller.jobs.len()).sum()
+        let state = self.lock();
+        let jobs = state.callers.iter().flat_map(|caller| &caller.jobs);
+        state.searches.len() + jobs.filter(|entry| entry.signals.is_none()).count()
     }
 
     /// Works for the model whose turn it is: rows of its callers' jobs by turns, in one pass of about 100 ms or in several
-    /// shorter ones, until something is finished. A long trace takes several steps. Returns what is finished, and what was
-    /// written meanwhile. `now` is any steady clock.
+    /// shorter ones, until something is finished. A long trace takes several steps. Searches go on after every pass, with
+    /// the other model where this one has nothing more to do for them. Returns what is finished, and what was written
+    /// meanwhile. `now` is a steady clock, the same at every step.
     pub fn step(&self, now: &(dyn Fn() -> Duration + Sync)) -> Vec<Event> {
-        let Some(model) = self.lock().next_model() else {
-            return vec![];
-        };
+        let mut solving = self.solving.lock().unwrap_or_else(PoisonError::into_inner);
+        solving.append(&mut self.lock().new_searches);
         let mut events = Vec::new();
+        self.search(&mut solving, vec![], &mut events, now());
         let mut begun = None;
+        while events.is_empty() && !solving.iter().any(Solving::has_ended) {
+            let Some(model) = self.lock().next_model() else { break };
+            let over = self.turn(&model, &mut solving, &mut events, (now, &mut begun));
+            self.tell(&model, &mut events);
+            if over {
+                break;
+            }
+        }
+        for one in solving.iter_mut() {
+            let id = one.id;
+            events.extend(one.report().map(|progress| Event::Progress { id, progress }));
+        }
+        let mut state = self.lock();
+        for one in solving.extract_if(.., |one| one.has_ended()) {
+            if state.searches.remove(&one.id).is_some() {
+                let (id, outcome) = (one.id, one.outcome().map(|()| Outcome::Solved));
+                events.push(Event::Done { id, outcome });
+            }
+        }
+        events
+    }
+
+    /// A model's turn. Returns whether it was the step's last.
+    fn turn(
+        &self,
+        model: &Arc<Model>,
+        solving: &mut Vec<Solving>,
+        events: &mut Vec<Event>,
+        (now, begun): (&(dyn Fn() -> Duration + Sync), &mut Option<Duration>),
+    ) -> bool {
         loop {
-            let (mut batch, failed) = (Vec::new(), events.len());
+            let (mut batch, mut settled) = (Vec::new(), Vec::new());
             let result = {
                 let _turn = model.turn.lock().unwrap_or_else(PoisonError::into_inner);
-                guarded(|| pool::run(|| guarded(|| self.pass(&model, &mut batch, &mut events, (now, &mut begun))))?)
+                guarded(|| pool::run(|| guarded(|| self.pass(model, &mut batch, &mut settled, (now, &mut *begun))))?)
             };
             let idle = batch.is_empty();
-            self.settle(batch, &result, &mut events);
-            let waits = events.len() == failed && !idle;
-            if !waits || begun.is_none_or(|begun| now().saturating_sub(begun) >= STEP) {
-                self.tell(&model, &mut events);
-                return events;
+            self.settle(batch, &result, &mut settled, now());
+            let quiet = settled.is_empty();
+            self.search(solving, settled, events, now());
+            let over = begun.is_some_and(|begun| now().saturating_sub(begun) >= STEP);
+            if over || !events.is_empty() || solving.iter().any(Solving::has_ended) {
+                return true;
+            }
+            if !self.lock().has_jobs(model) {
+                return false;
+            }
+            if idle && quiet {
+                return true;
             }
         }
     }
 
+    /// Hands the searches what is theirs of `settled`, the rest to `events`, and lets them go on.
+    fn search(&self, solving: &mut Vec<Solving>, settled: Vec<Event>, events: &mut Vec<Event>, now: Duration) {
+        for event in settled {
+            match event {
+                Event::Done { id, outcome } => match solving.iter_mut().find(|one| one.owns(id)) {
+                    Some(one) => one.work(self, |one| one.hear(self, id, outcome, now)),
+                    None => events.push(Event::Done { id, outcome }),
+                },
+                other => events.push(other),
+            }
+        }
+        for one in solving.iter_mut() {
+            one.work(self, |one| one.go_on(self, now));
+        }
+    }
+
     /// Makes events of the entries of a pass that are done, and queues the others again.
-    fn settle(&self, batch: Vec<Entry>, result: &Result<()>, events: &mut Vec<Event>) {
+    fn settle(&self, batch: Vec<Queued>, result: &Result<()>, events: &mut Vec<Event>, now: Duration) {
         let mut state = self.lock();
         state.running.clear();
         let mut finished = Vec::new();
         for mut entry in batch.into_iter().rev() {
-            if entry.is_cancelled() {
+            if entry.is_cancelled(now) {
                 continue;
             }
             let outcome = match (result, entry.failure.take()) {
@@ -216,7 +324,7 @@ impl Engine {
     fn pass(
         &self,
         model: &Arc<Model>,
-        batch: &mut Vec<Entry>,
+        batch: &mut Vec<Queued>,
         events: &mut Vec<Event>,
         (now, begun): (&(dyn Fn() -> Duration + Sync), &mut Option<Duration>),
     ) -> Result<()> {
@@ -250,7 +358,10 @@ impl Engine {
         self.rotate(&turns);
         let start = now();
         begun.get_or_insert(start);
-        pass.run(&|| batch.iter().all(Entry::is_cancelled))?;
+        pass.run(&|| {
+            let now = now();
+            batch.iter().all(|entry| entry.is_cancelled(now))
+        })?;
         model.measured(pass.rows(), now().saturating_sub(start));
         for work in batch.iter_mut().filter_map(|entry| entry.work.as_mut()) {
             work.collect(&mut *pass);
@@ -282,7 +393,7 @@ impl Engine {
         &self,
         turn: &mut Turn,
         model: &Arc<Model>,
-        batch: &mut Vec<Entry>,
+        batch: &mut Vec<Queued>,
         events: &mut Vec<Event>,
     ) -> Option<(usize, usize)> {
         while turn.ready.is_empty() {
@@ -298,7 +409,7 @@ impl Engine {
                     entry.work = Some(work);
                     batch.push(entry);
                 }
-                Err(error) if !entry.is_cancelled() => events.push(Event::Done {
+                Err(error) if !entry.cancelled.load(Ordering::Relaxed) => events.push(Event::Done {
                     id: entry.id,
                     outcome: Err(error),
                 }),
@@ -309,7 +420,7 @@ impl Engine {
     }
 
     /// The oldest job of a caller for a model. It counts as running from here on.
-    fn take_job(&self, caller: CallerId, model: &Arc<Model>) -> Option<Entry> {
+    fn take_job(&self, caller: CallerId, model: &Arc<Model>) -> Option<Queued> {
         let mut state = self.lock();
         let caller = state.callers.iter_mut().find(|other| other.id == caller)?;
         let entry = caller.jobs.remove(caller.job_of(model)?)?;
@@ -348,9 +459,9 @@ impl Caller {
     }
 }
 
-impl Entry {
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+impl Queued {
+    fn is_cancelled(&self, now: Duration) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.signals.as_ref().is_some_and(|signals| signals.is_over(now))
     }
 
     /// What was written since the last call, where somebody listens.

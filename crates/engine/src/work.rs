@@ -12,6 +12,8 @@ use crate::Model;
 /// What is to be done.
 pub enum Task {
     Score(Trace),
+    /// A trace that is tokenised already.
+    Prompt(Prompt),
     Generate {
         request: Request,
         /// Whether to tell of the text while it is being written.
@@ -32,6 +34,8 @@ pub enum Outcome {
     },
     /// As many as were asked for.
     Generated(Vec<Generated>),
+    /// The search that was to be driven is at its end.
+    Solved,
 }
 
 pub(crate) enum Work {
@@ -48,6 +52,10 @@ impl Work {
                 let sequences = prm.sequences(&prompt);
                 Ok(Self::Score { prompt, sequences })
             }
+            Task::Prompt(prompt) => Ok(Self::Score {
+                sequences: model.prm()?.sequences(prompt),
+                prompt: prompt.clone(),
+            }),
             Task::Generate { request, .. } => Ok(Self::Generate(model.policy()?.begin(request)?)),
         }
     }

@@ -62,7 +62,7 @@ fn drain(engine: &Engine) -> Vec<Event> {
 fn ids(events: &[Event]) -> Vec<JobId> {
     let done = events.iter().filter_map(|event| match event {
         Event::Done { id, .. } => Some(*id),
-        Event::Text { .. } => None,
+        Event::Text { .. } | Event::Progress { .. } => None,
     });
     done.collect()
 }
@@ -80,7 +80,7 @@ fn scores(event: &Event) -> &[f32] {
 fn trace(job: Job) -> Trace {
     match job.task {
         Task::Score(trace) => trace,
-        Task::Generate { .. } => panic!("nothing to score"),
+        Task::Prompt(_) | Task::Generate { .. } => panic!("nothing to score"),
     }
 }
 
@@ -119,7 +119,7 @@ fn a_bad_job_fails_alone() {
                 outcome: Err(error),
             } => assert_eq!((*id, error.code()), (long, "ERR_CONTEXT_OVERFLOW")),
             Event::Done { id, .. } => assert_eq!((*id, scores(&event).len()), (good, 1)),
-            Event::Text { .. } => panic!("{event:?}"),
+            Event::Text { .. } | Event::Progress { .. } => panic!("{event:?}"),
         }
     }
 }
@@ -395,7 +395,7 @@ fn a_text_is_told_while_it_is_written_and_the_pieces_are_the_text() {
                     pieces[index] += &text;
                 }
                 Event::Done { id, .. } if id == told => done = Some(texts(&event)),
-                Event::Done { .. } => {}
+                Event::Done { .. } | Event::Progress { .. } => {}
             }
         }
     }

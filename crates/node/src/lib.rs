@@ -4,13 +4,13 @@
 pub mod search;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use napi::bindgen_prelude::{AsyncTask, Env, Result as NapiResult, Task};
 use napi_derive::napi;
 use serde::de::DeserializeOwned;
-use surefoot_engine::{Event, Job, Kind, Outcome, Task as Work, guarded};
+use surefoot_engine::{Event, Job, Kind, Outcome, Solve, Task as Work, guarded};
 use surefoot_model::compute::Compute;
 use surefoot_model::policy::{Ended, Generated};
 use surefoot_model::prefixes;
@@ -60,9 +60,8 @@ impl Model {
     #[napi]
     pub fn encode(&self, problem: String, steps: Vec<String>, system: Option<String>) -> Encoded {
         let encoded = guarded(|| {
-            let model = self.shared.as_ref().ok_or_else(disposed)?;
             let overflow = Overflow::Refuse;
-            model.prm()?.encode(&Trace {
+            self.shared()?.prm()?.encode(&Trace {
                 problem,
                 steps,
                 system,
@@ -84,6 +83,12 @@ impl Model {
     #[napi]
     pub fn dispose(&mut self) {
         self.shared = None;
+    }
+}
+
+impl Model {
+    fn shared(&self) -> Result<Arc<surefoot_engine::Model>> {
+        self.shared.clone().ok_or_else(disposed)
     }
 }
 
@@ -299,7 +304,8 @@ pub fn load_template(path: String) -> AsyncTask<LoadTemplate> {
     AsyncTask::new(LoadTemplate { path: path.into() })
 }
 
-/// What became of a job: scores and tokens, texts, or a failure. Or only more of a text: then `fresh` stands alone.
+/// What became of a job: scores and tokens, texts, or a failure; nothing of these where a search has ended. Or only more of
+/// a text, or of a search: then `fresh` or `progress` stands alone.
 #[napi(object)]
 #[derive(Default)]
 pub struct Done {
@@ -310,6 +316,8 @@ pub struct Done {
     pub texts: Option<Vec<Text>>,
     pub failure: Option<Failure>,
     pub fresh: Option<Fresh>,
+    /// JSON: what the driver did (`entries`) and what happened in the search (`events`).
+    pub progress: Option<String>,
 }
 
 /// More of text `index`.
@@ -361,6 +369,13 @@ impl From<Event> for Done {
                     ..Self::default()
                 };
             }
+            Event::Progress { id, progress } => {
+                return Self {
+                    id: id as f64,
+                    progress: serde_json::to_string(&progress).ok(),
+                    ..Self::default()
+                };
+            }
             Event::Done { id, outcome } => (id as f64, outcome),
         };
         match outcome {
@@ -380,6 +395,7 @@ impl From<Event> for Done {
                 texts: Some(texts.into_iter().map(Text::from).collect()),
                 ..Self::default()
             },
+            Ok(Outcome::Solved) => Self { id, ..Self::default() },
             Err(error) => Self {
                 id,
                 failure: Some(error.into()),
@@ -394,6 +410,21 @@ impl From<Event> for Done {
 pub struct Submitted {
     pub id: Option<f64>,
     pub failure: Option<Failure>,
+}
+
+impl From<Result<u64>> for Submitted {
+    fn from(id: Result<u64>) -> Self {
+        match id {
+            Ok(id) => Self {
+                id: Some(id as f64),
+                failure: None,
+            },
+            Err(error) => Self {
+                id: None,
+                failure: Some(error.into()),
+            },
+        }
+    }
 }
 
 /// The queue of one JavaScript thread.
@@ -445,26 +476,43 @@ impl Engine {
         )
     }
 
-    fn queue(&self, model: &Model, caller: f64, task: Result<Work>) -> Submitted {
-        let model = model.shared.clone().ok_or_else(disposed);
-        let submitted = model.and_then(|model| {
-            let caller = caller as u64;
-            Ok(self.shared.submit(Job {
-                model,
-                caller,
-                task: task?,
-            }))
+    /// Drives a search with native models to its end, as a JSON object says; `prm`: of what scores, if anything does.
+    #[napi(catch_unwind)]
+    pub fn solve(
+        &self,
+        search: &search::Search,
+        policy: &Model,
+        prm: Option<&Model>,
+        caller: f64,
+        setting: String,
+    ) -> Submitted {
+        let solve = parse("setting", &setting).and_then(|setting| {
+            Ok(Solve {
+                search: search.inner.clone(),
+                policy: policy.shared()?,
+                prm: prm.map(Model::shared).transpose()?,
+                caller: caller as u64,
+                setting,
+            })
         });
-        match submitted {
-            Ok(id) => Submitted {
-                id: Some(id as f64),
-                failure: None,
-            },
-            Err(error) => Submitted {
-                id: None,
-                failure: Some(error.into()),
-            },
-        }
+        solve.map(|solve| self.shared.solve(solve)).into()
+    }
+
+    /// Ends a search with what is there.
+    #[napi(catch_unwind)]
+    pub fn stop(&self, id: f64) {
+        self.shared.stop(id as u64);
+    }
+
+    fn queue(&self, model: &Model, caller: f64, task: Result<Work>) -> Submitted {
+        let job = model.shared().and_then(|model| {
+            Ok(Job {
+                model,
+                caller: caller as u64,
+                task: task?,
+            })
+        });
+        job.map(|job| self.shared.submit(job)).into()
     }
 
     #[napi(catch_unwind)]
@@ -490,7 +538,8 @@ impl Task for Step {
     type JsValue = Vec<Done>;
 
     fn compute(&mut self) -> NapiResult<Self::Output> {
-        let start = Instant::now();
+        static START: OnceLock<Instant> = OnceLock::new();
+        let start = START.get_or_init(Instant::now);
         Ok(self.engine.step(&|| start.elapsed()))
     }
 

@@ -1,19 +1,20 @@
 //! A search as JavaScript drives it: JSON in, JSON out, for it is numbers only.
 
-use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi_derive::napi;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use surefoot_search::tree::Group;
-use surefoot_search::{Ask, Budget, Child, Config, NodeId, Tree};
+use surefoot_search::{Budget, Child, Config, NodeId, Tree};
 
 use crate::Failure;
 
 #[napi]
 pub struct Search {
-    inner: RefCell<surefoot_search::Search>,
+    /// Shared with the engine while it drives the search.
+    pub(crate) inner: Arc<Mutex<surefoot_search::Search>>,
 }
 
 /// A JSON text or a failure.
@@ -42,7 +43,7 @@ pub fn new_search(strategy: String, budget: String) -> NewSearch {
             search.trace(true);
             NewSearch {
                 search: Some(Search {
-                    inner: RefCell::new(search),
+                    inner: Arc::new(Mutex::new(search)),
                 }),
                 failure: None,
             }
@@ -54,69 +55,65 @@ pub fn new_search(strategy: String, budget: String) -> NewSearch {
     }
 }
 
+impl Search {
+    fn inner(&self) -> MutexGuard<'_, surefoot_search::Search> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[napi]
 impl Search {
     #[napi(catch_unwind)]
     pub fn ask(&self, max: u32, now: f64) -> Answered {
-        let asked = self.inner.borrow_mut().ask(max as usize, now as u64);
-        let paths = match &asked {
-            Ask::Requests(requests) => requests.iter().map(|request| request.path).collect(),
-            Ask::Wait | Ask::Done(_) => vec![],
-        };
-        let mut value = json!(asked);
-        // 64 bits do not fit a number of JavaScript.
-        for (request, path) in value["value"].as_array_mut().into_iter().flatten().zip(paths) {
-            request["path"] = Value::String(format!("{path:016x}"));
-        }
-        answered(Ok(value))
+        answered(Ok(self.inner().ask(max as usize, now as u64)))
     }
 
     /// Returns the first of the nodes that the continuations are.
     #[napi(catch_unwind)]
     pub fn tell(&self, request: u32, children: String) -> Answered {
         let told = read::<Vec<Child>>("children", &children)
-            .and_then(|children| self.inner.borrow_mut().tell(request, &children).map_err(failure));
+            .and_then(|children| self.inner().tell(request, &children).map_err(failure));
         answered(told.map(|nodes| nodes.start))
     }
 
     #[napi(catch_unwind)]
     pub fn fail(&self, request: u32) -> Answered {
-        let failed = self.inner.borrow_mut().fail(request).map_err(failure);
+        let failed = self.inner().fail(request).map_err(failure);
         answered(failed.map(|()| true))
     }
 
     #[napi(catch_unwind)]
     pub fn group(&self, groups: String) -> Answered {
         let grouped = read::<Vec<(NodeId, Option<u32>)>>("groups", &groups)
-            .and_then(|groups| self.inner.borrow_mut().group(&groups).map_err(failure));
+            .and_then(|groups| self.inner().group(&groups).map_err(failure));
         answered(grouped.map(|()| true))
     }
 
     #[napi(catch_unwind)]
     pub fn abort(&self) {
-        self.inner.borrow_mut().abort();
+        self.inner().abort();
     }
 
     /// `null` in JSON where there is nothing.
     #[napi(catch_unwind)]
     pub fn best(&self) -> Answered {
-        answered(Ok(self.inner.borrow().best()))
+        answered(Ok(self.inner().best()))
     }
 
     #[napi(catch_unwind)]
     pub fn events(&self) -> Answered {
-        answered(Ok(self.inner.borrow_mut().take_events()))
+        answered(Ok(self.inner().take_events()))
     }
 
     /// Whether a node is there by now.
     #[napi(catch_unwind)]
     pub fn has(&self, node: u32) -> bool {
-        self.inner.borrow().tree().has(node)
+        self.inner().tree().has(node)
     }
 
     #[napi(catch_unwind)]
     pub fn nodes(&self) -> Answered {
-        let search = self.inner.borrow();
+        let search = self.inner();
         let (tree, by) = (search.tree(), search.aggregate());
         let rows: Vec<Value> = tree.nodes().map(|node| row(tree, node, tree.score(node, by))).collect();
         answered(Ok(rows))

@@ -13,8 +13,8 @@ use crate::tree::{Group, NodeId, ROOT, Tree};
 pub enum Choice {
     /// The solution with the highest score (Best-of-N; PRM-Max of arXiv 2502.06703).
     Best,
-    /// The answer whose solutions have the most score together (PRM-Vote; weighted Best-of-N of arXiv 2408.03314). Where a
-    /// score is negative, all are first raised by as much: a vote takes nothing away.
+    /// The answer whose solutions have the most score together, Σ of the scores as they are: a negative one takes away
+    /// (PRM-Vote of arXiv 2502.06703; weighted Best-of-N of arXiv 2408.03314). What has no score has no vote.
     Vote,
     /// The answer that most solutions give (arXiv 2203.11171).
     Majority,
@@ -24,8 +24,8 @@ pub enum Choice {
     Value,
 }
 
-/// Votes this close, relative to the highest, are tied: sums in another order differ by rounding.
-const TIE: f64 = 1e-12;
+/// Votes this close, relative to the highest, are tied: sums in another order differ by rounding. As in src/grade/vote.ts.
+const TIE: f64 = 1e-14;
 
 /// What a search answers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,12 +94,11 @@ pub(crate) fn best(tree: &Tree, choice: Choice, aggregate: Aggregate) -> Option<
     match choice {
         Choice::Best => highest(&voters).map(alone),
         Choice::Vote => {
-            let scores = || voters.iter().filter_map(|one| one.score);
-            let lowest = scores().fold(0.0, f64::min);
-            if scores().next().is_none() {
+            if voters.iter().all(|one| one.score.is_none()) {
                 return elect(&voters, |_| 1.0, false);
             }
-            elect(&voters, |one| one.score.map_or(0.0, |score| score - lowest), true)
+            voters.retain(|one| one.score.is_some());
+            elect(&voters, |one| one.score.unwrap_or(0.0), true)
         }
         Choice::Majority => elect(&voters, |_| 1.0, false),
         Choice::Visits => descend(tree, &voters, |node| (f64::from(tree.visits(node)), value(node))),

@@ -19,6 +19,7 @@ pub enum Config {
     Rebase(Rebase),
     Mcts(Mcts),
     Refine(Refine),
+    Omega(Omega),
 }
 
 /// `n` whole answers; the one with the highest score.
@@ -240,6 +241,48 @@ pub struct Refine {
     pub choose: Choice,
 }
 
+/// OmegaPRM: step labels by a tree of graded rollouts. One request is out at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Omega {
+    /// Rollouts from each prefix: k.
+    pub rollouts: u32,
+    /// Wrong rollouts that are searched for their first error, at most.
+    pub searches: u32,
+    /// α of [`omega_q`](crate::formulas::omega_q).
+    pub alpha: f64,
+    /// β of it.
+    pub beta: f64,
+    /// L of it, in tokens.
+    pub length: f64,
+    /// c of [`omega_u`](crate::formulas::omega_u).
+    pub c: f64,
+    /// Fresh rollouts from behind a first error before it is told; 0: none. `None`: twice `rollouts`.
+    pub retest: Option<u32>,
+    pub answer_tokens: u32,
+}
+
+impl Omega {
+    pub(crate) fn again(&self) -> u32 {
+        self.retest.unwrap_or(2 * self.rollouts)
+    }
+}
+
+impl Default for Omega {
+    fn default() -> Self {
+        Self {
+            rollouts: 8,
+            searches: 100,
+            alpha: 0.5,
+            beta: 0.9,
+            length: 500.0,
+            c: 0.125,
+            retest: None,
+            answer_tokens: 2048,
+        }
+    }
+}
+
 impl Default for BestOfN {
     fn default() -> Self {
         let (n, batch, answer_tokens) = (8, 8, 2048);
@@ -393,6 +436,8 @@ pub(crate) struct Common {
     pub(crate) dedupe: bool,
     pub(crate) scored: bool,
     pub(crate) priors: bool,
+    /// Whether each continuation is told right or wrong.
+    pub(crate) graded: bool,
 }
 
 impl Config {
@@ -407,12 +452,18 @@ impl Config {
             dedupe: false,
             scored: true,
             priors: false,
+            graded: false,
         };
         match self {
             Self::BestOfN(of) => sampled(of.batch, of.answer_tokens, of.aggregate, Choice::Best),
             Self::Majority(of) => Common {
                 scored: false,
                 ..sampled(of.batch, of.answer_tokens, Aggregate::Last, Choice::Majority)
+            },
+            Self::Omega(of) => Common {
+                scored: false,
+                graded: true,
+                ..sampled(1, of.answer_tokens, Aggregate::Last, Choice::Majority)
             },
             Self::WeightedVote(of) => sampled(of.batch, of.answer_tokens, of.aggregate, Choice::Vote),
             Self::Refine(of) => sampled(1, of.answer_tokens, of.aggregate, of.choose),
@@ -489,6 +540,7 @@ impl Config {
                 above_zero("temperature", of.temperature)
             }
             Self::Mcts(of) => of.check(),
+            Self::Omega(of) => of.check(),
             Self::Refine(of) => {
                 whole("samples", of.samples, MOST_COUNT)?;
                 at_most("rounds", of.rounds, MOST_COUNT)?;
@@ -499,6 +551,18 @@ impl Config {
                 }
             }
         }
+    }
+}
+
+impl Omega {
+    fn check(&self) -> Result<()> {
+        whole("rollouts", self.rollouts, MOST_COUNT)?;
+        at_most("searches", self.searches, MOST_COUNT)?;
+        above_zero("alpha", self.alpha)?;
+        above_zero("beta", self.beta)?;
+        above_zero("length", self.length)?;
+        at_least_zero("c", self.c)?;
+        at_most("retest", self.again(), 2 * MOST_COUNT)
     }
 }
 

@@ -36,6 +36,17 @@ pub enum Error {
     },
     #[error("continuation {child} of request {request} has no log-probability, and the strategy weighs by it")]
     PriorMissing { request: u32, child: usize },
+    #[error("continuation {child} of request {request} is told neither right nor wrong, and the strategy labels by it")]
+    VerdictMissing { request: u32, child: usize },
+    #[error(
+        "continuation {child} of request {request} has {told} hashes of prefixes for {steps} steps; tell all or none"
+    )]
+    WrongPrefixes {
+        request: u32,
+        child: usize,
+        steps: u32,
+        told: usize,
+    },
     #[error("continuation {child} of request {request} looked ahead, which was not asked")]
     Unasked { request: u32, child: usize },
     #[error("there is no node {node}")]
@@ -60,6 +71,8 @@ impl Error {
             Self::WrongScores { .. } => "wrongScores",
             Self::NotFinite { .. } => "notFinite",
             Self::PriorMissing { .. } => "priorMissing",
+            Self::VerdictMissing { .. } => "verdictMissing",
+            Self::WrongPrefixes { .. } => "wrongPrefixes",
             Self::Unasked { .. } => "unasked",
             Self::UnknownNode { .. } => "unknownNode",
             Self::NotFinished { .. } => "notFinished",

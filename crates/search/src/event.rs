@@ -24,6 +24,14 @@ pub enum Event {
     Scored { node: NodeId, value: f64 },
     /// The node is out of the running.
     Pruned { node: NodeId },
+    /// OmegaPRM: the first wrong step of the rollout `node` is its own step `step`, counted from 0. `before` is the prefix that
+    /// ends before it, `behind` the one that it ends, of which no rollout was right; `None`: it is the last step.
+    FirstError {
+        node: NodeId,
+        step: u32,
+        before: NodeId,
+        behind: Option<NodeId>,
+    },
     /// `count` continuations of `node` failed.
     Failed { request: u32, node: NodeId, count: u32 },
     /// The request brought more than its cap of a limited resource; nothing further is asked.

@@ -328,9 +328,10 @@ impl Machine {
         debug_assert_eq!(self.tree.len(), first + request.count);
         self.strategy
             .settled(&mut self.tree, plan, *first..first + request.count);
-        let pruned = self.tree.take_pruned();
+        let pruned = self.tree.take_pruned().into_iter().map(|node| Event::Pruned { node });
+        let found: Vec<_> = pruned.chain(self.strategy.take_found()).collect();
         if self.traced {
-            self.trace(request, *first, children, pruned, broken);
+            self.trace(request, *first, children, found, broken);
         }
     }
 
@@ -372,7 +373,12 @@ impl Machine {
             cut,
             repeated: !ended && !cut && text.is_some_and(|text| self.tree.repeats(parent, text)),
         };
-        self.tree.add(&new, &child.scores);
+        let node = self.tree.add(&new, &child.scores);
+        if common.graded {
+            let by_budget = cut && !full && child.policy_tokens >= request.caps.policy_tokens;
+            self.tree.set_verdict(node, child.correct == Some(true), by_budget);
+            self.tree.set_prefixes(node, &child.prefixes);
+        }
     }
 
     /// What the strategy ranks a continuation by; `None` where the PRM has not seen all of its path.
@@ -405,7 +411,7 @@ impl Machine {
         request: &Request,
         first: NodeId,
         children: &[Child],
-        pruned: Vec<NodeId>,
+        found: Vec<Event>,
         broken: Option<Limit>,
     ) {
         let id = request.id;
@@ -430,8 +436,7 @@ impl Machine {
                 count: missing,
             });
         }
-        self.events
-            .extend(pruned.into_iter().map(|node| Event::Pruned { node }));
+        self.events.extend(found);
         if let Some(limit) = broken {
             self.events.push(Event::Overrun { request: id, limit });
         }

@@ -78,10 +78,11 @@ pub struct Request {
     pub caps: Caps,
     /// Names the draws, with the index of the continuation: unlike that of any other request, and the same wherever the same
     /// node is gone on with for the same time.
+    #[serde(with = "hex")]
     pub path: u64,
 }
 
-/// A continuation as it was written.
+/// A continuation as it was written. What it does not have is left out in serde's formats.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Child {
@@ -96,17 +97,44 @@ pub struct Child {
     /// How many steps it adds. 0: the continuation is empty, which ends its path.
     pub steps: u32,
     /// Scores of its new steps: none, the last, or all, as was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<f32>,
     /// Scores of the steps that were looked ahead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ahead: Vec<f32>,
     /// The value of the rollout by another judge, such as a verifier; without it the scores count.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<f32>,
     /// Mean of its tokens' natural log-probabilities.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log_prior: Option<f32>,
     /// Whether the answer ended with it.
     pub ended: bool,
     /// Whether a cap cut it.
     pub cut: bool,
+    /// Whether its answer is right: asked of every continuation by the strategies that make labels, and by no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correct: Option<bool>,
+    /// Hashes of the whole text up to the end of each new step, by which the strategies that make labels find a prefix again.
+    /// Empty: each is unlike any other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<u64>,
     /// A hash of its text: continuations of a node with equal hashes are the same. `None`: unlike any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<u64>,
+}
+
+/// 64 bits do not fit a number of JavaScript: as a text of 16 digits.
+mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{path:016x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
 }

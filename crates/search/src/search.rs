@@ -61,8 +61,8 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search(Machine);
 
-/// A search at rest, in any of serde's formats that keeps an f64 to the last bit: `serde_json` does with its feature
-/// `float_roundtrip`.
+/// A search at rest, in any of serde's self-describing formats that keeps an f64 to the last bit: `serde_json` does with its
+/// feature `float_roundtrip`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     version: u32,
@@ -105,11 +105,12 @@ impl Search {
     ///
     /// # Errors
     /// Without any effect: `UnknownRequest`, `ToldTwice`, `Ended`, `WrongChildren`, `WrongScores`, `NotFinite`,
-    /// `PriorMissing`, `Unasked`.
+    /// `PriorMissing`, `VerdictMissing`, `WrongPrefixes`, `Unasked`.
     pub fn tell(&mut self, request: u32, children: &[Child]) -> Result<Range<NodeId>> {
         let place = self.place(request)?;
+        let graded = self.0.common.graded;
         let out = &mut self.0.out[place];
-        check(&out.request, children)?;
+        check(&out.request, graded, children)?;
         let nodes = out.first..out.first + children.len() as u32;
         if place == 0 {
             self.0.tell_oldest(children);
@@ -271,7 +272,7 @@ impl Search {
 }
 
 /// Whether `children` answer what `request` asks.
-fn check(request: &Request, children: &[Child]) -> Result<()> {
+fn check(request: &Request, graded: bool, children: &[Child]) -> Result<()> {
     let id = request.id;
     if children.is_empty() || children.len() > request.count as usize {
         return Err(Error::WrongChildren {
@@ -303,6 +304,17 @@ fn check(request: &Request, children: &[Child]) -> Result<()> {
         }
         if request.priors && told.log_prior.is_none() {
             return Err(Error::PriorMissing { request: id, child });
+        }
+        if graded && told.correct.is_none() {
+            return Err(Error::VerdictMissing { request: id, child });
+        }
+        if !told.prefixes.is_empty() && told.prefixes.len() != told.steps as usize {
+            return Err(Error::WrongPrefixes {
+                request: id,
+                child,
+                steps: told.steps,
+                told: told.prefixes.len(),
+            });
         }
         let scores = told.scores.iter().map(|&score| ("score", score));
         let ahead = told.ahead.iter().map(|&score| ("score", score));

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::event::Event;
 use crate::request::{Lookahead, Stem, Until};
 use crate::tree::{NodeId, Tree};
 
@@ -12,6 +13,7 @@ mod beam;
 mod dvts;
 mod level;
 mod mcts;
+mod omega;
 mod rebase;
 mod refine;
 mod sampling;
@@ -62,6 +64,11 @@ pub(crate) trait Strategy {
     /// What came of `plan`: the rows `new`, of which those that failed are void.
     fn settled(&mut self, tree: &mut Tree, plan: &Plan, new: Range<NodeId>);
 
+    /// What it found since this was last asked, where it looks for more than an answer.
+    fn take_found(&mut self) -> Vec<Event> {
+        vec![]
+    }
+
     /// Whether all the nodes it holds are below `length`, and its counts within what is set.
     fn is_sound(&self, length: u32) -> bool;
 }
@@ -74,6 +81,7 @@ pub(crate) enum State {
     Rebase(rebase::Rebase),
     Mcts(mcts::Mcts),
     Refine(refine::Refine),
+    Omega(omega::Omega),
 }
 
 impl State {
@@ -87,6 +95,7 @@ impl State {
             Config::Rebase(of) => Self::Rebase(rebase::Rebase::new(of)),
             Config::Mcts(of) => Self::Mcts(mcts::Mcts::new(of, tree)),
             Config::Refine(of) => Self::Refine(refine::Refine::new(of)),
+            Config::Omega(of) => Self::Omega(omega::Omega::new(of)),
         }
     }
 }
@@ -101,6 +110,7 @@ impl State {
             (Self::Rebase(of), Config::Rebase(config)) => of.config == *config,
             (Self::Mcts(of), Config::Mcts(config)) => of.config == *config,
             (Self::Refine(of), Config::Refine(config)) => of.config == *config,
+            (Self::Omega(of), Config::Omega(config)) => of.config == *config,
             _ => false,
         }
     }
@@ -116,6 +126,7 @@ macro_rules! with {
             State::Rebase($strategy) => $do,
             State::Mcts($strategy) => $do,
             State::Refine($strategy) => $do,
+            State::Omega($strategy) => $do,
         }
     };
 }
@@ -131,6 +142,10 @@ impl Strategy for State {
 
     fn settled(&mut self, tree: &mut Tree, plan: &Plan, new: Range<NodeId>) {
         with!(self, strategy => strategy.settled(tree, plan, new));
+    }
+
+    fn take_found(&mut self) -> Vec<Event> {
+        with!(self, strategy => strategy.take_found())
     }
 
     fn is_sound(&self, length: u32) -> bool {

@@ -2,6 +2,8 @@
 //! that a simulation reads at every node on its way, which lie side by side, since at a million nodes it is the cache lines that
 //! take the time.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregate;
@@ -54,6 +56,10 @@ mod flag {
     pub(super) const EXPANDED: u32 = 1 << 8;
     /// MCTS: a selection may end in it or below.
     pub(super) const AVAILABLE: u32 = 1 << 9;
+    /// Its answer is right, under a strategy that has answers graded.
+    pub(super) const CORRECT: u32 = 1 << 10;
+    /// The budget left it less tokens than its path may have, and it had them all.
+    pub(super) const BUDGET_CUT: u32 = 1 << 11;
 }
 
 /// What a simulation reads at a node: 48 bytes.
@@ -94,6 +100,8 @@ pub struct Tree {
     /// Continuations that were asked so far.
     asked: Vec<u32>,
     log_prior: Vec<f32>,
+    /// Of the nodes that were told with them: hashes of the whole text up to the end of each new step.
+    prefixes: BTreeMap<NodeId, Vec<u64>>,
     /// Whether `total` is a maximum.
     takes_max: bool,
     /// Nodes that have ended.
@@ -287,6 +295,12 @@ impl Tree {
         self.is(node, flag::PRUNED)
     }
 
+    /// Whether its answer is right, under a strategy that has answers graded; else false.
+    #[must_use]
+    pub fn is_correct(&self, node: NodeId) -> bool {
+        self.is(node, flag::CORRECT)
+    }
+
     /// Memory that the arrays hold.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -467,6 +481,30 @@ impl Tree {
             && self.scores_end[length - 1] as usize == self.scores.len()
             && finite(&self.scores)
             && finite(&self.log_prior)
+    }
+}
+
+/// What strategies that make labels keep at the nodes.
+impl Tree {
+    /// A hash of the whole text up to the end of the first `steps` new steps of `node`, if it was told.
+    pub(crate) fn prefix(&self, node: NodeId, steps: u32) -> Option<u64> {
+        let index = steps.checked_sub(1)? as usize;
+        self.prefixes.get(&node)?.get(index).copied()
+    }
+
+    pub(crate) fn set_prefixes(&mut self, node: NodeId, prefixes: &[u64]) {
+        if !prefixes.is_empty() {
+            self.prefixes.insert(node, prefixes.to_vec());
+        }
+    }
+
+    pub(crate) fn set_verdict(&mut self, node: NodeId, correct: bool, cut_by_budget: bool) {
+        self.set(node, flag::CORRECT, correct);
+        self.set(node, flag::BUDGET_CUT, cut_by_budget);
+    }
+
+    pub(crate) fn is_cut_by_budget(&self, node: NodeId) -> bool {
+        self.is(node, flag::BUDGET_CUT)
     }
 }
 

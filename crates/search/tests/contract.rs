@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use support::{Draws, World, bytes, drive, drive_wide, group_all, new, settle, strategies};
+use support::{Draws, World, bytes, drive, drive_wide, group_all, is_unscored, new, settle, strategies};
 use surefoot_search::{
     Ask, Budget, Child, Event, Finish, Limit, Nothing, Request, Scoring, Search, Snapshot, Until, budget::Costs,
 };
@@ -306,6 +306,14 @@ fn what_is_wrong_is_refused_by_its_kind_and_changes_nothing() {
                 wrong[0].log_prior = Some(f32::NAN);
                 refuses(&wrong, request.id, "notFinite");
             }
+            if name == "omega" {
+                let mut wrong = right.clone();
+                wrong[0].correct = None;
+                refuses(&wrong, request.id, "verdictMissing");
+            }
+            let mut wrong = right.clone();
+            wrong[0].prefixes.push(1);
+            refuses(&wrong, request.id, "wrongPrefixes");
             if right[0].ahead.is_empty() {
                 let mut wrong = right.clone();
                 wrong[0].rollout = Some(1.0);
@@ -409,15 +417,15 @@ fn the_first_of_more_samples_are_those_of_fewer() {
 }
 
 #[test]
-fn a_majority_never_asks_for_scores_and_the_others_always_do() {
+fn votes_and_labels_never_ask_for_scores_and_the_others_always_do() {
     for (name, config) in strategies() {
         let mut search = new(&config, Budget::default());
         while let Ask::Requests(requests) = search.ask(1, 0) {
             let unscored = requests[0].score == Scoring::None;
-            assert_eq!(unscored, name == "majority", "{name}");
+            assert_eq!(unscored, is_unscored(name), "{name}");
             settle(&mut search, &World::new(1), &requests[0]);
         }
-        assert_eq!(search.spent().prm_tokens == 0, name == "majority");
+        assert_eq!(search.spent().prm_tokens == 0, is_unscored(name));
     }
 }
 
@@ -511,7 +519,7 @@ fn what_brings_more_than_its_cap_is_an_overrun_and_nothing_further_is_asked() {
                 at += 1;
                 search.tell(requests[0].id, &children).unwrap();
             };
-            if name == "majority" && limit == Limit::PrmTokens {
+            if is_unscored(name) && limit == Limit::PrmTokens {
                 assert_eq!(outcome.finish, Finish::Complete);
                 continue;
             }
@@ -540,7 +548,7 @@ fn events_tell_all_of_the_tree_and_end_with_the_choice() {
         let count = |is: &dyn Fn(&Event) -> bool| events.iter().filter(|&event| is(event)).count();
         let stems =
             tree.nodes().filter(|&node| node != 0).count() - count(&|event| matches!(event, Event::Sampled { .. }));
-        assert!(stems == 0 || name == "refine", "{name}");
+        assert!(stems == 0 || ["refine", "omega"].contains(&name), "{name}");
         let pruned = tree.nodes().filter(|&node| tree.is_pruned(node)).count();
         assert_eq!(count(&|event| matches!(event, Event::Pruned { .. })), pruned, "{name}");
         let failed = events.iter().map(|event| match event {
@@ -560,7 +568,7 @@ fn events_tell_all_of_the_tree_and_end_with_the_choice() {
 #[test]
 fn a_request_is_written_to_the_end_only_where_the_strategy_says_so() {
     for (name, config) in strategies() {
-        let whole = ["best of n", "majority", "weighted vote", "refine"].contains(&name);
+        let whole = ["best of n", "majority", "weighted vote", "refine", "omega"].contains(&name);
         let mut search = new(&config, Budget::default());
         let mut steps = 0;
         while let Ask::Requests(requests) = search.ask(1, 0) {
@@ -577,7 +585,7 @@ proptest! {
     /// A driver that does anything at any time: asks, tells out of order, fails, snapshots, restores, makes mistakes.
     #[test]
     fn a_random_driver_comes_to_the_same_end(
-        which in 0usize..11,
+        which in 0usize..12,
         seed in any::<u64>(),
         budget in 0usize..5,
         moves in prop::collection::vec((0u8..8, any::<u32>()), 0..200),

@@ -4,7 +4,7 @@ mod support;
 
 use serde::Deserialize;
 use support::fixture;
-use surefoot_search::formulas::{puct, rebase, softmax, uct, virtual_loss, widening};
+use surefoot_search::formulas::{omega_q, omega_u, puct, rebase, softmax, uct, virtual_loss, widening};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -17,6 +17,10 @@ struct Waiting {
     uct: f64,
     wu_uct: f64,
     openr_puct: f64,
+    #[serde(rename = "omegaPrmQ")]
+    omega_q: f64,
+    #[serde(rename = "omegaPrmU")]
+    omega_u: f64,
     rebase: Vec<u32>,
 }
 
@@ -33,6 +37,16 @@ fn uct_and_wu_uct_and_puct_give_the_golden_numbers() {
     close(uct(0.6, 2f64.sqrt(), 10.0, 3.0), waiting.uct);
     close(uct(0.6, 2f64.sqrt(), 10.0 + 2.0, 3.0 + 1.0), waiting.wu_uct);
     close(puct(0.6, 0.25, 19652.0, 1.25, 10.0, 3.0), waiting.openr_puct);
+}
+
+#[test]
+fn omega_prm_gives_the_golden_numbers() {
+    let Golden { waiting } = fixture("metrics/golden.json");
+    close(omega_q(0.5, 0.9, 500.0, 0.75, 200.0), waiting.omega_q);
+    close(omega_u(0.125, 25.0, 4.0), waiting.omega_u);
+    // By hand: a prefix that is always right and no tokens give 1; nothing selected yet explores nothing.
+    close(omega_q(0.5, 0.9, 500.0, 1.0, 0.0), 1.0);
+    close(omega_u(0.125, 0.0, 0.0), 0.0);
 }
 
 #[test]

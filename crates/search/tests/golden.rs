@@ -1,12 +1,12 @@
 //! Whole searches against trees that were checked by hand; each file says how. A line of `world` is a continuation by its
 //! place among those of its prefix: its scores, how it ends, the group of its answer. A line of `asked` is a request in its
-//! order. `a/n` is the beginning of `a` with n steps.
+//! order, one of `found` a first error. `a/n` is the beginning of `a` with n steps.
 
 mod support;
 
 use std::collections::BTreeMap;
 
-use surefoot_search::{Ask, Budget, Child, Config, Lookahead, Search, Until};
+use surefoot_search::{Ask, Budget, Child, Config, Event, Lookahead, Search, Until};
 
 #[derive(Default)]
 struct Golden {
@@ -17,6 +17,7 @@ struct Golden {
     asked: Vec<String>,
     tree: Vec<String>,
     chosen: String,
+    found: Vec<String>,
 }
 
 fn parse(text: &str) -> Golden {
@@ -36,21 +37,28 @@ fn parse(text: &str) -> Golden {
                     match word.split_once('=') {
                         None if word == "ended" => child.ended = true,
                         None if word == "cut" => child.cut = true,
+                        None if word == "right" => child.correct = Some(true),
+                        None if word == "wrong" => child.correct = Some(false),
                         None => child.scores.push(word.parse().unwrap()),
                         Some(("", group)) => {
                             golden.groups.insert(name.into(), group.parse().ok());
                         }
+                        Some(("prefixes", texts)) => {
+                            child.prefixes = texts.split(',').map(|text| text.parse().unwrap()).collect();
+                        }
+                        Some(("tokens", tokens)) => child.policy_tokens = tokens.parse().unwrap(),
                         Some(("text", text)) => child.text = Some(text.parse().unwrap()),
                         Some(("ahead", score)) => child.ahead.push(score.parse().unwrap()),
                         _ => panic!("{line}"),
                     }
                 }
-                child.steps = child.scores.len().max(1) as u32;
+                child.steps = child.scores.len().max(child.prefixes.len()).max(1) as u32;
                 golden.world.insert(name.into(), child);
             }
             "asked" => golden.asked.push(rest.into()),
             "tree" => golden.tree.push(rest.into()),
             "chosen" => golden.chosen = rest.into(),
+            "found" => golden.found.push(rest.into()),
             _ => panic!("{line}"),
         }
     }
@@ -60,6 +68,7 @@ fn parse(text: &str) -> Golden {
 fn check(file: &str, text: &str) {
     let golden = parse(text);
     let mut search = Search::new(golden.config.unwrap(), golden.budget).unwrap();
+    search.trace(true);
     let mut names = BTreeMap::from([(0, "-".to_owned())]);
     let mut ordinals = BTreeMap::<u32, u32>::new();
     let mut asked = vec![];
@@ -97,6 +106,22 @@ fn check(file: &str, text: &str) {
         names.extend(nodes.zip(new));
     }
     assert_eq!(asked, golden.asked, "{file}");
+    let found = search.take_events().into_iter().filter_map(|event| match event {
+        Event::FirstError {
+            node,
+            step,
+            before,
+            behind,
+        } => {
+            let behind = behind.map_or("nothing", |node| &names[&node]);
+            Some(format!(
+                "{} step {step} between {} and {behind}",
+                names[&node], names[&before]
+            ))
+        }
+        _ => None,
+    });
+    assert_eq!(found.collect::<Vec<_>>(), golden.found, "{file}");
     let tree = search.tree();
     let lines = tree.nodes().map(|node| {
         let number = |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.4}"));
@@ -137,7 +162,7 @@ fn every_golden_tree_grows_as_it_was_checked_by_hand() {
         .map(|file| file.unwrap().path())
         .collect();
     files.sort();
-    assert_eq!(files.len(), 12);
+    assert_eq!(files.len(), 13);
     for file in files {
         check(&file.display().to_string(), &std::fs::read_to_string(&file).unwrap());
     }

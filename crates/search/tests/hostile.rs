@@ -3,7 +3,7 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{Draws, World, config, drive, drive_wide, new, strategies};
+use support::{Draws, World, config, drive, drive_wide, is_unscored, new, strategies};
 use surefoot_search::{Ask, Budget, Caps, Child, Config, Finish, Limit, Search, Snapshot, budget::Costs};
 
 fn kind(json: &str) -> &'static str {
@@ -37,6 +37,13 @@ fn settings_out_of_their_range_are_refused() {
         r#"{ "strategy": "mcts", "widening": { "factor": 0, "exponent": 0.5, "most": 9 } }"#,
         r#"{ "strategy": "mcts", "parallel": { "by": "virtualLoss", "count": -1, "loss": 1 } }"#,
         r#"{ "strategy": "refine", "samples": 0 }"#,
+        r#"{ "strategy": "omega", "rollouts": 0 }"#,
+        r#"{ "strategy": "omega", "alpha": 0 }"#,
+        r#"{ "strategy": "omega", "beta": -0.9 }"#,
+        r#"{ "strategy": "omega", "length": 0 }"#,
+        r#"{ "strategy": "omega", "c": -1 }"#,
+        r#"{ "strategy": "omega", "retest": 4000000000 }"#,
+        r#"{ "strategy": "omega", "searches": 4000000000 }"#,
     ] {
         assert_eq!(kind(json), "config", "{json}");
     }
@@ -129,13 +136,13 @@ fn the_smallest_budgets_hold_and_are_used() {
                     "{name} {budget:?}"
                 );
                 // A token that is written and scored takes two FLOPs.
-                let least = if budget.flops.is_some() && name != "majority" {
+                let least = if budget.flops.is_some() && !is_unscored(name) {
                     2
                 } else {
                     1
                 };
                 let asked = most >= least;
-                let free = name == "majority" && budget.prm_tokens.is_some();
+                let free = is_unscored(name) && budget.prm_tokens.is_some();
                 assert_eq!(spent.generations > 0, asked || free, "{name} {budget:?}");
                 if outcome.finish == Finish::Complete {
                     assert_eq!(outcome.limit, None);
@@ -299,7 +306,7 @@ proptest! {
     /// A number anywhere in a snapshot is another one: it is refused, or the search still comes to an end.
     #[test]
     fn a_snapshot_that_was_changed_anywhere_never_panics(
-        which in 0usize..11, steps in 0usize..12, at in any::<prop::sample::Index>(), to in prop::sample::select(vec![0u64, 1, 2, 7, 1000, u64::from(u32::MAX)]),
+        which in 0usize..12, steps in 0usize..12, at in any::<prop::sample::Index>(), to in prop::sample::select(vec![0u64, 1, 2, 7, 1000, u64::from(u32::MAX)]),
     ) {
         let (_, config) = strategies().swap_remove(which);
         let mut search = new(&config, Budget { generations: Some(60), ..Budget::default() });

@@ -1,7 +1,8 @@
 //! Beam search over steps (Snell et al., arXiv 2408.03314), as huggingface/search-and-learn has it (`beam_search.py`): a
 //! level has N = width · expansions continuations; of those that go on, the `width` with the highest value survive, the
-//! first of equal ones; the survivors, in the order in which they were asked, are dealt out to N again. Paths that have
-//! their end are kept apart and take no place. The last level is written to the end.
+//! first of equal ones (its `argsort` leaves that open, and of a few keeps the last); the survivors, in the order in which
+//! they were asked, are dealt out to N again. Paths that have their end are kept apart and take no place. The last level is
+//! written to the end.
 
 use std::ops::Range;
 

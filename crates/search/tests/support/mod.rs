@@ -82,6 +82,15 @@ impl World {
         )
     }
 
+    /// Of two steps each way, so that some rollouts begin alike.
+    fn prefixes(&self, node: NodeId, steps: u32, key: u64) -> Vec<u64> {
+        let step = |text: &mut u64, index: u32| {
+            *text = mixed(*text ^ (mixed(key ^ u64::from(200 + index)) % 2));
+            Some(*text)
+        };
+        (0..steps).scan(mixed(self.seed ^ u64::from(node) << 9), step).collect()
+    }
+
     fn child(&self, request: &Request, left: &mut Caps, key: u64) -> Child {
         let whole = request.until == Until::Answer;
         let empty = mixed(key ^ 3).is_multiple_of(40);
@@ -133,8 +142,15 @@ impl World {
             cut,
             // Few texts, so that some repeat.
             text: Some(mixed(key ^ 8) % 6),
+            correct: Some(ended && mixed(key ^ 9).is_multiple_of(3)),
+            prefixes: self.prefixes(request.node, steps, key),
         }
     }
+}
+
+/// Whether the strategy never asks for scores.
+pub(crate) fn is_unscored(name: &str) -> bool {
+    ["majority", "omega"].contains(&name)
 }
 
 /// The answer that a solution gives: one in ten gives none.
@@ -270,6 +286,15 @@ pub(crate) fn strategies() -> Vec<(&'static str, Config)> {
                 samples: 2,
                 threshold: 0.6,
                 ..config::Refine::default()
+            }),
+        ),
+        (
+            "omega",
+            Config::Omega(config::Omega {
+                rollouts: 4,
+                searches: 12,
+                retest: Some(5),
+                ..config::Omega::default()
             }),
         ),
     ]
