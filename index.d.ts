@@ -1,6 +1,65 @@
-import { i as SurefootErrorCode, r as SurefootError, t as DownloadProgress } from "./snapshot-yx7ODGQj.mjs";
-import { a as StepScorer, c as StepsTrace, d as Aggregate, f as aggregate, i as Semantics, l as Trace, n as ScoredTrace, o as StepScores, p as aggregates, r as ScorerFacts, s as SolutionTrace, t as ScoredStep, u as splitSteps } from "./scorer-DW2JfQbL.mjs";
-
+//#region src/aggregate.d.ts
+/** The ways to turn the scores of the steps into one number for the solution. */
+declare const aggregates: readonly ["last", "min", "product", "mean", "max", "sum", "softmin"];
+/** One of {@link aggregates}. */
+type Aggregate = (typeof aggregates)[number];
+/**
+* Step scores → one number.
+*
+* `softmin` is PURE's min-form credit, Σ softmax(−r/T)ᵢ·rᵢ with T = 0.1 (arXiv 2504.15275). The others are what their
+* names say; `product` and `min` suit probabilities, `sum` suits rewards.
+*
+* @param scores one per step, at least one
+* @throws `ERR_INVALID_ARGUMENT` when there is no score, or `by` is not one of {@link aggregates}
+*/
+declare function aggregate(scores: readonly number[], by: Aggregate): number;
+//#endregion
+//#region src/errors.d.ts
+/**
+* What can go wrong. A code is part of the public API and never changes its meaning; a message may.
+*
+* | code | meaning |
+* | --- | --- |
+* | `ERR_INVALID_ARGUMENT` | a value passed by the caller has the wrong type, shape or content |
+* | `ERR_MODEL_NOT_FOUND` | the reference names nothing here, and no repository, revision or file of the hub |
+* | `ERR_DATASET_NOT_FOUND` | the hub has no such dataset, revision or file |
+* | `ERR_GATED` | the hub's repository asks for terms to be accepted, or for a token that has access |
+* | `ERR_OFFLINE` | the hub may not be asked or cannot be reached, and the cache does not hold what is needed |
+* | `ERR_HTTP` | the hub, or the server or model behind a policy, refused, failed or gave an answer that cannot be used |
+* | `ERR_INTEGRITY` | a downloaded file has not the size or the hash that the hub announced |
+* | `ERR_MODEL_INVALID` | a checkpoint file is missing, truncated, contradictory or holds NaN |
+* | `ERR_MODEL_UNSUPPORTED` | a sound checkpoint of a kind that surefoot does not score |
+* | `ERR_UNSAFE_FORMAT` | the weights are pickled; only safetensors are read |
+* | `ERR_TOKENIZER` | the tokenizer does not fit the model or its profile |
+* | `ERR_TEMPLATE` | the checkpoint's chat template is broken, costs too much or leaves out parts of the prompt |
+* | `ERR_CONTEXT_OVERFLOW` | more tokens than the model's context |
+* | `ERR_CACHE_BUDGET` | a trace needs more memory for keys and values than `cacheBytes` allows |
+* | `ERR_DEVICE_UNAVAILABLE` | the device, or the instruction set that `SUREFOOT_ISA` names, does not exist here |
+* | `ERR_NOT_FINITE` | the model gave NaN or infinity for a step |
+* | `ERR_SEARCH` | a search was told what it did not ask, twice, or what is no number; its tree is as before |
+* | `ERR_DISPOSED` | the object was used after `dispose()` |
+* | `ERR_CAPABILITY` | the policy cannot do what is asked of it; the message says what to use instead |
+* | `ERR_NATIVE_BINDING` | the native binary for this platform is not installed |
+* | `ERR_IO` | a file could not be read or written |
+* | `ERR_INTERNAL` | a bug in surefoot; the process goes on |
+*/
+type SurefootErrorCode = "ERR_INVALID_ARGUMENT" | "ERR_MODEL_NOT_FOUND" | "ERR_DATASET_NOT_FOUND" | "ERR_GATED" | "ERR_OFFLINE" | "ERR_HTTP" | "ERR_INTEGRITY" | "ERR_MODEL_INVALID" | "ERR_MODEL_UNSUPPORTED" | "ERR_UNSAFE_FORMAT" | "ERR_TOKENIZER" | "ERR_TEMPLATE" | "ERR_CONTEXT_OVERFLOW" | "ERR_CACHE_BUDGET" | "ERR_DEVICE_UNAVAILABLE" | "ERR_NOT_FINITE" | "ERR_SEARCH" | "ERR_DISPOSED" | "ERR_CAPABILITY" | "ERR_NATIVE_BINDING" | "ERR_IO" | "ERR_INTERNAL";
+/**
+* The one error class of surefoot. Aborts are not of this class: they reject with the signal's reason.
+* Test with {@link SurefootError.isInstance}, which also knows errors from another copy of the package.
+*/
+declare class SurefootError extends Error {
+  override readonly name = "SurefootError";
+  readonly code: SurefootErrorCode;
+  /** The offending values, by name: `{ path: '…' }`, `{ step: 3 }`, `{ tokens: 5000, limit: 4096 }`. */
+  readonly data: Readonly<Record<string, unknown>>;
+  constructor(code: SurefootErrorCode, message: string, options?: {
+    data?: Readonly<Record<string, unknown>>;
+    cause?: unknown;
+  });
+  static isInstance(value: unknown): value is SurefootError;
+}
+//#endregion
 //#region src/generator/generator.d.ts
 /** A policy: what writes answers, or the next step of one. */
 interface Generator {
@@ -349,6 +408,47 @@ interface LanguageModelOptions {
 */
 declare function fromLanguageModel(model: LanguageModel, options?: LanguageModelOptions): Generator;
 //#endregion
+//#region src/problem.d.ts
+/** A problem and the steps of one solution. */
+interface StepsTrace {
+  readonly problem: string;
+  /** At least one; none of them blank. They reach the model as they are. */
+  readonly steps: readonly string[];
+  /** Replaces the profile's system text, where its prompt has one. */
+  readonly system?: string;
+}
+/** A problem and one solution as running text; the model's profile says where a step ends. */
+interface SolutionTrace {
+  readonly problem: string;
+  readonly solution: string;
+  readonly system?: string;
+}
+/** What a PRM scores. */
+type Trace = StepsTrace | SolutionTrace;
+/**
+* Splits a solution at `separator`. Steps are trimmed and blank ones dropped, so a trailing separator adds no step.
+*
+* @param separator the profile's `split`: `"\n\n"` or `"\n"`
+*/
+declare function splitSteps(solution: string, separator: string): string[];
+//#endregion
+//#region src/hub/snapshot.d.ts
+/** How far a download is. Files that are here already are not counted. */
+interface DownloadProgress {
+  /** The file that grew. */
+  readonly file: string;
+  /** Bytes of it that are here, those of an earlier run included. */
+  readonly loaded: number;
+  /** Bytes of it in all; undefined while the hub has not said. */
+  readonly total: number | undefined;
+  /** The same over all files that are known to be needed. */
+  readonly all: {
+    readonly files: number;
+    readonly loaded: number;
+    readonly total: number;
+  };
+}
+//#endregion
 //#region src/model.d.ts
 /** Where a model computes; `auto` takes the fastest that is there. */
 type Device = "auto" | "cpu" | "cuda" | "metal";
@@ -486,6 +586,58 @@ declare function stream(generator: Generator, request: Omit<SampleRequest, "n">,
 }?: StreamOptions): TextStream;
 /** Pieces of text, and the sample at the end. */
 type TextStream = AsyncIterableIterator<string, Sample | undefined, void>;
+//#endregion
+//#region src/scorer.d.ts
+/** What a score says: the probability that the step is correct, the expected success from here on, or a bare reward. */
+type Semantics = "probability" | "value" | "reward";
+interface ScoredStep {
+  readonly text: string;
+  readonly score: number;
+}
+interface ScoredTrace {
+  /** As many as the trace has steps, in order; one, the whole solution, from an outcome model. */
+  readonly steps: readonly ScoredStep[];
+  readonly semantics: Semantics;
+  /** The step scores as one number. */
+  readonly aggregate: number;
+  /** Tokens that the model read. */
+  readonly tokens: number;
+  /** Tokens that were cut from the beginning of the prompt, where the call asked for it and there were too many. */
+  readonly truncated?: number;
+}
+/** What is read of a scored trace. */
+interface StepScores {
+  /** As many as the trace has steps, in order. */
+  readonly steps: readonly {
+    readonly score: number;
+  }[];
+  /** Tokens that the scorer read. */
+  readonly tokens: number;
+}
+/** What scores steps: a `PRM`, or anything of its shape. */
+interface StepScorer {
+  /** Scores as many traces as it is given, in their order. On abort it rejects with the signal's reason. */
+  score(traces: readonly StepsTrace[], options?: {
+    readonly signal?: AbortSignal;
+  }): Promise<readonly StepScores[]>;
+  readonly facts: ScorerFacts;
+  /**
+  * The token ids that a trace is scored from, computed without scoring: by them a search knows what a score costs before
+  * it asks. Without it the tokens that a result reports are taken.
+  */
+  encode?(trace: StepsTrace): readonly number[];
+}
+/** What must be known of a scorer. */
+interface ScorerFacts {
+  /** `probability` and `value` promise scores in [0, 1]. */
+  readonly semantics: Semantics;
+  /** A score below it marks a weak step; null where there is no such number. */
+  readonly threshold: number | null;
+  /** Where solutions are split into steps; null: an outcome model, which gets every solution as one step. */
+  readonly split: string | null;
+  /** How step scores become one number by default. */
+  readonly aggregate: Aggregate;
+}
 //#endregion
 //#region src/profile.d.ts
 /**
@@ -1034,6 +1186,10 @@ interface Child {
   readonly ended: boolean;
   /** Whether a cap cut it. */
   readonly cut: boolean;
+  /** Whether its answer is right: for the strategies that make labels. */
+  readonly correct?: boolean;
+  /** Hashes, below 2^53, of the whole text up to the end of each new step, by which these find a prefix again. */
+  readonly prefixes?: readonly number[];
   /** A hash of its text, below 2^53: continuations of a node with equal hashes are the same. */
   readonly text?: number;
 }
@@ -1092,6 +1248,12 @@ type MachineEvent = {
 } | {
   readonly type: "pruned";
   readonly node: number;
+} | {
+  readonly type: "firstError";
+  readonly node: number;
+  readonly step: number;
+  readonly before: number; /** The prefix that the wrong step ends; null where it is the last one. */
+  readonly behind: number | null;
 } | {
   readonly type: "failed";
   readonly request: number;
@@ -1157,6 +1319,11 @@ interface SolveOptions {
   readonly journal?: string;
   /** Go on with the search in the journal, if there is one; it must have been begun with the same options. */
   readonly resume?: boolean;
+  /**
+  * Who has texts written and scored: the native engine, which needs no word with JavaScript until the end, or TypeScript,
+  * for any policy and PRM. The tree is the same. @default 'native' where policy and PRM are
+  */
+  readonly driver?: "native" | "typescript";
   /** Ends the search; the run rejects with the signal's reason. `run.stop()` ends it with the best answer so far. */
   readonly signal?: AbortSignal;
 }

@@ -62,11 +62,21 @@ export default defineConfig([
       grade: 'src/grade/index.ts',
       datasets: 'src/datasets/index.ts',
       evaluate: 'src/evaluate/index.ts',
+      annotate: 'src/annotate/index.ts',
       report: 'src/report/index.ts',
     },
     format: ['esm', 'cjs'],
     dts: true,
     plugins: [notices],
+  },
+  // The public API in one file, to be reviewed.
+  {
+    ...shared,
+    entry: { index: 'src/index.ts' },
+    format: ['esm'],
+    dts: { emitDtsOnly: true },
+    outDir: 'target/api',
+    clean: false,
   },
   { ...shared, entry: { cli: 'src/cli/main.ts' }, format: ['esm'], dts: false, clean: false, plugins: [notices] },
   {

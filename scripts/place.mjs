@@ -6,4 +6,4 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const binary = 'surefoot.linux-x64-gnu.node'
 if (existsSync(`${root}native/${binary}`)) copyFileSync(`${root}native/${binary}`, `${root}npm/linux-x64-gnu/${binary}`)
-copyFileSync(`${root}dist/index.d.mts`, `${root}index.d.ts`)
+copyFileSync(`${root}target/api/index.d.mts`, `${root}index.d.ts`)

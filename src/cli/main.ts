@@ -3,9 +3,12 @@ import { setMaxListeners } from 'node:events'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../../package.json' with { type: 'json' }
 import { type Aggregate, aggregates } from '../aggregate.ts'
+import { writtenFormats } from '../datasets/write-rows.ts'
 import { SurefootError } from '../errors.ts'
 import { choices } from '../search/replay.ts'
 import { strategyNames } from '../search/strategies.ts'
+import { type CollectCommand, collectFiles } from './annotate-collect.ts'
+import { type ConvertCommand, convertFile } from './convert.ts'
 import { demo } from './demo.ts'
 import { type EvalOptions, evaluateFile } from './eval.ts'
 import { type GenerateCommand, generateFile } from './generate.ts'
@@ -153,6 +156,43 @@ async function main(): Promise<number> {
     .addOption(new Option('--choose <how>', 'how the answer is picked from the solutions').choices([...choices]))
     .option('--json', 'as JSON')
     .action((journal: string, options) => run(replayJournal)({ ...options, journal }))
+  const annotate = program.command('annotate').description('make step labels')
+  annotate
+    .command('collect')
+    .description('join solutions from many sources: no duplicates, no test problems, within quotas')
+    .argument(
+      '<sources...>',
+      'files, folders or hub ids with step labels, candidates or solutions; NAME=SOURCE names one',
+    )
+    .option('--problems <sources...>', 'data that knows more of the problems: answers, subjects, levels, pass rates')
+    .option('--test <sources...>', 'test sets: what overlaps with their problems is not kept')
+    .option('--ngram <n>', 'words in a row that make an overlap (default: 13)', number)
+    .option('--quota <quotas...>', 'source=N, topic+difficulty=N, source:NAME=N, total=N, ...')
+    .option('--bins <borders...>', 'borders of the bins of the pass rate (default: 0.2 0.4 0.6 0.8)', numbers)
+    .option('--seed <n>', 'decides which solutions a quota keeps (default: 0)', number)
+    .addOption(neutralOption())
+    .option('--name <name>', 'name of the run (default: annotations)')
+    .addOption(new Option('--run <folder>', 'its folder (default: runs/NAME)'))
+    .option('--limit <n>', 'only the first n records of each source', number)
+    .option('--data-format <name>', 'format of the sources, where it is not to be recognised')
+    .option('--strict', 'fail at the first row that does not fit, instead of counting it')
+    .option('--json', 'the summary as JSON on standard output')
+    .option('--quiet', 'no progress')
+    .action((sources: string[], options: CollectCommand) => run(collectFiles)({ ...options, sources }))
+  program
+    .command('convert')
+    .description('write step labels in the format of another tool, and say what it cannot hold')
+    .argument('<from>', 'file, folder or hub id with step labels')
+    .addOption(new Option('--to <format>', 'format to write').choices([...writtenFormats]).makeOptionMandatory())
+    .requiredOption('--out <file>', 'file of JSON lines to write')
+    .option('--threshold <label>', 'makes soft labels hard: above it is right', number)
+    .addOption(neutralOption())
+    .option('--limit <n>', 'only the first n solutions', number)
+    .option('--data-format <name>', 'format of the data, where it is not to be recognised')
+    .option('--strict', 'fail at the first row that does not fit, instead of counting it')
+    .option('--json', 'the summary as JSON on standard output')
+    .option('--quiet', 'no progress')
+    .action((from: string, options: ConvertCommand) => run(convertFile)({ ...options, from }))
   program
     .command('report')
     .description('make the report of a finished run')
@@ -271,6 +311,18 @@ function number(value: string): number {
   const parsed = Number(value)
   if (value.trim() === '' || !Number.isFinite(parsed)) throw new InvalidArgumentError('Not a number.')
   return parsed
+}
+
+function numbers(value: string, before: number[] = []): number[] {
+  return [...before, number(value)]
+}
+
+function neutralOption(): Option {
+  return new Option('--neutral <how>', "PRM800K's neutral ratings (default: right)").choices([
+    'right',
+    'wrong',
+    'masked',
+  ])
 }
 
 function unescaped(text: string): string {

@@ -1,6 +1,6 @@
 /** A file on disk → raw rows, whatever it is packed in. */
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { SurefootError } from '../errors.ts'
@@ -9,10 +9,11 @@ import { type RawRow, TextScanner } from './scan.ts'
 
 const CHUNK = 256 * 2 ** 10
 
-/** Rows that came together, and how many bytes of text they took. */
+/** Rows that came together, how many bytes of text they took, and how many bytes of the file were read by then. */
 export interface Batch {
   readonly rows: readonly RawRow[]
   readonly bytes: number
+  readonly read: number
 }
 
 /** A file as its first bytes and its name tell it. */
@@ -45,6 +46,15 @@ async function firstBytes(path: string): Promise<Buffer> {
   }
 }
 
+/** In bytes. @throws `ERR_IO` */
+export async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
 function notA(container: string, path: string): SurefootError {
   return new SurefootError('ERR_INVALID_ARGUMENT', `${path}: the name says ${container}, the content is not`, {
     data: { path, expected: container },
@@ -70,24 +80,24 @@ export async function* rowsOf(
     if (container === 'parquet') {
       for await (const rows of parquetRows(path, options)) {
         signal?.throwIfAborted()
-        yield { rows, bytes: 0 }
+        yield { rows, bytes: 0, read: 0 }
       }
       return
     }
     const scanner = new TextScanner()
-    for await (const chunk of textOf(path, container === 'gzip', signal)) {
+    const file = createReadStream(path, { highWaterMark: CHUNK, ...(signal && { signal }) })
+    for await (const chunk of textOf(file, container === 'gzip')) {
       signal?.throwIfAborted()
-      yield { rows: [...scanner.push(chunk)], bytes: chunk.length }
+      yield { rows: [...scanner.push(chunk)], bytes: chunk.length, read: file.bytesRead }
     }
-    yield { rows: [...scanner.end()], bytes: 0 }
+    yield { rows: [...scanner.end()], bytes: 0, read: file.bytesRead }
   } catch (error) {
     signal?.throwIfAborted()
     throw unreadable(path, error)
   }
 }
 
-function textOf(path: string, gzip: boolean, signal: AbortSignal | undefined): Readable {
-  const file = createReadStream(path, { highWaterMark: CHUNK, ...(signal && { signal }) })
+function textOf(file: Readable, gzip: boolean): Readable {
   // Whoever reads the unpacked stream gets the error; the callback is only there because pipeline wants one.
   return gzip ? pipeline(file, createGunzip({ chunkSize: CHUNK }), () => {}) : file
 }

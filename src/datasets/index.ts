@@ -9,9 +9,14 @@ export type {
   Kind,
   LabelRecord,
   LeftOutRow,
+  Method,
   ProblemRecord,
+  Provenance,
   RecordedCandidate,
   RecordOf,
   RejectedRow,
+  Rollouts,
 } from './records.ts'
 export type { Download } from './source.ts'
+export { type Account, type ConvertOptions, type ConvertProgress, type ConvertSummary, convert } from './write.ts'
+export { type WrittenFormat, writtenFormats } from './write-rows.ts'

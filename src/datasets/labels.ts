@@ -1,8 +1,8 @@
 /** Solutions whose steps were judged. */
 import { compact, type Field, Misfit } from './fields.ts'
 import { type Format, idOf, type Neutral, type RowContext } from './format.ts'
-import type { LabelRecord } from './records.ts'
-import { apsPrefixPaths, apsTreePaths, type MonteCarloStep } from './trees.ts'
+import { type LabelRecord, methods, type Provenance, type Rollouts } from './records.ts'
+import { apsPrefixPaths, apsRootValue, apsTreePaths, type MonteCarloStep } from './trees.ts'
 
 type Labels = readonly (number | null)[]
 
@@ -184,7 +184,7 @@ const mathAps: Format<'labels'> = {
   source: 'openreasoner/MATH-APS, prefixes',
   seen: 'file',
   reads:
-    'One record for each prefix that no other prefix continues; its steps are what each prefix adds. Labels are `mc_value`, the share of rollouts that reach the answer; the first error is the first step at 0.',
+    'One record for each prefix that no other prefix continues; its steps are what each prefix adds. Labels are `mc_value`, the share of rollouts that reach the answer; the first error is the first step at 0. The value of the question alone is the pass rate.',
   needs: ['question', 'reasoning_steps'],
   uses: ['final_answer', 'question_id'],
   fits: ({ reasoning_steps }) => Array.isArray(reasoning_steps),
@@ -197,7 +197,7 @@ const mathApsTree: Format<'labels'> = {
   kind: 'labels',
   source: 'openreasoner/MATH-APS, trees',
   seen: 'file',
-  reads: 'One record for each leaf; labels as in `math-aps`. The root is the question.',
+  reads: 'One record for each leaf; labels as in `math-aps`. The root is the question, and its value the pass rate.',
   needs: ['question', 'reasoning_steps'],
   uses: ['final_answer', 'question_id'],
   fits: ({ reasoning_steps: root }) => typeof root === 'object' && root !== null && !Array.isArray(root),
@@ -212,13 +212,14 @@ function* apsRecords(
   const id = idOf(row.at('question_id'), context)
   const problem = row.at('question').text()
   const answer = row.at('final_answer').optional(field => field.answer()) ?? null
+  const passRate = apsRootValue(row.at('reasoning_steps'), problem)
   let number = 0
   for (const path of paths) {
     if (path instanceof Misfit) {
       context.reject(path)
       continue
     }
-    yield {
+    yield compact<LabelRecord>({
       kind: 'labels',
       id: `${id}/${number++}`,
       problem,
@@ -226,7 +227,8 @@ function* apsRecords(
       labels: path.map(({ value }) => value),
       firstError: path.findIndex(({ value }) => value === 0),
       answer,
-    }
+      passRate,
+    })
   }
 }
 
@@ -334,9 +336,22 @@ const own: Format<'labels'> = {
   kind: 'labels',
   source: 'surefoot',
   seen: 'file',
-  reads: 'A `LabelRecord` as JSON. Without `firstError` it is the first label 0.',
+  reads: 'A `LabelRecord` as JSON; see below. Without `firstError` it is the first label 0.',
   needs: ['problem', 'steps', 'labels'],
-  uses: ['id', 'firstError', 'answer', 'answerCorrect', 'group', 'generator'],
+  uses: [
+    'id',
+    'firstError',
+    'answer',
+    'answerCorrect',
+    'group',
+    'generator',
+    'subject',
+    'level',
+    'passRate',
+    'provenance',
+    'rollouts',
+    'failure',
+  ],
   *read(row, context) {
     const steps = stepsOf(row.at('steps'))
     const labels = row.at('labels').itemsFor(steps.length, 'steps').map(labelOf)
@@ -355,8 +370,38 @@ const own: Format<'labels'> = {
       answerCorrect: row.at('answerCorrect').optional(field => field.boolean()),
       group: row.at('group').optional(field => field.text()),
       generator: row.at('generator').optional(field => field.text()),
+      subject: row.at('subject').optional(field => field.text()),
+      level: row.at('level').optional(field => field.answer()),
+      passRate: row.at('passRate').optional(field => field.number(0, 1)),
+      provenance: row.at('provenance').optional(provenanceOf),
+      rollouts: row.at('rollouts').optional(list => list.itemsFor(steps.length, 'steps').map(rolloutsOf)),
+      failure: row
+        .at('failure')
+        .optional(failure => ({ code: failure.at('code').text(), message: failure.at('message').string() })),
     })
   },
+}
+
+function provenanceOf(field: Field): Provenance {
+  return compact<Provenance>({
+    method: field.at('method').oneOf(methods),
+    by: field
+      .at('by')
+      .items()
+      .map(name => name.text()),
+    rollouts: field.at('rollouts').optional(count => count.integer(0)),
+    tokens: field.at('tokens').optional(count => count.integer(0)),
+    agreement: field.at('agreement').optional(agreement => {
+      const of = agreement.at('of').integer(1)
+      return { agreed: agreement.at('agreed').integer(0, of), of }
+    }),
+  })
+}
+
+function rolloutsOf(field: Field): Rollouts | null {
+  if (field.missing) return null
+  const count = field.at('count').integer(0)
+  return { hits: field.at('hits').integer(0, count), count }
 }
 
 /** The special ones first: the first that recognises most of the first rows reads the file. */

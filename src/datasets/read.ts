@@ -1,7 +1,7 @@
 import { parse } from 'node:path'
 import { invalidArgument, SurefootError } from '../errors.ts'
 import { resolveDataset } from '../hub/index.ts'
-import { type DataFile, openDataFile, rowsOf } from './files.ts'
+import { type DataFile, openDataFile, rowsOf, sizeOf } from './files.ts'
 import { type Format, fieldsOf, type Neutral, type RowContext, recordsOf } from './format.ts'
 import { detect, formats } from './formats.ts'
 import { Ids } from './ids.ts'
@@ -21,6 +21,8 @@ export interface ReadOptions<K extends Kind = Kind> {
   readonly onRejected?: (row: RejectedRow) => void
   /** Called with each sound row that its format leaves out on purpose: what it is and why stands in the guide. */
   readonly onLeftOut?: (row: LeftOutRow) => void
+  /** Called with how much of the source is read, 0 to 1, by the bytes of its files; of parquet, file by file. */
+  readonly onRead?: (share: number) => void
   /** Stop after so many records. */
   readonly limit?: number
   /** What PRM800K's neutral ratings become. @default 'right', as in the paper (Let's Verify Step by Step, arXiv 2305.20050) */
@@ -57,8 +59,10 @@ export async function* readDataset<K extends Kind = Kind>(
   const ids = new Ids()
   let count = 0
   if (limit === 0) return
-  for (const file of await filesOf(source, download, signal)) {
-    for await (const records of readFile(file, candidates, ids, options)) {
+  const files = await filesOf(source, download, signal)
+  const read = await readSoFar(files, options.onRead)
+  for (const [index, file] of files.entries()) {
+    for await (const records of readFile(file, candidates, ids, options, bytes => read(index, bytes))) {
       for (const record of records) {
         yield record as RecordOf[K]
         signal?.throwIfAborted()
@@ -67,6 +71,19 @@ export async function* readDataset<K extends Kind = Kind>(
     }
   }
 }
+
+/** What turns the bytes read of one of the files into a share of all. */
+async function readSoFar(
+  files: readonly NamedFile[],
+  onRead: ReadOptions['onRead'],
+): Promise<(file: number, bytes: number) => void> {
+  if (!onRead) return () => {}
+  const sizes = await Promise.all(files.map(({ path }) => sizeOf(path)))
+  const before = sizes.map((_, index) => sum(sizes.slice(0, index)))
+  return (file, bytes) => onRead((before[file]! + bytes) / (sum(sizes) || 1))
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
 function checkOptions({ limit, neutral }: ReadOptions): void {
   if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 0)) {
@@ -97,12 +114,14 @@ async function* readFile(
   candidates: readonly Format[],
   ids: Ids,
   options: ReadOptions,
+  onRead: (bytes: number) => void,
 ): AsyncGenerator<Iterable<RecordOf[Kind]>, void, undefined> {
   const file = await openDataFile(named.path)
   const format = await formatOf(file, candidates, options.signal)
   if (format === null) return
   const columns = new Set(fieldsOf(format))
-  for await (const { rows } of rowsOf(file, { columns }, options.signal)) {
+  for await (const { rows, read } of rowsOf(file, { columns }, options.signal)) {
+    onRead(read)
     yield readBatch(rows, named, format, ids, options)
   }
 }

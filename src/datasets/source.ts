@@ -52,11 +52,18 @@ function named(paths: readonly string[]): NamedFile[] {
   }))
 }
 
+/** The data of a run, and a file that stands beside them. */
+const RUNS = [
+  ['candidates.jsonl', 'config.json'],
+  ['annotations.jsonl', 'summary.json'],
+] as const
+
 async function filesAt(path: string): Promise<NamedFile[]> {
   if (!(await stat(path)).isDirectory()) return [{ path, name: basename(path) }]
-  // Of a run of `surefoot generate` only the candidates are data.
-  const sampled = join(path, 'candidates.jsonl')
-  if (existsSync(sampled) && existsSync(join(path, 'config.json'))) return [{ path: sampled, name: basename(sampled) }]
+  // Of a run of `surefoot generate` only the candidates are data, of `surefoot annotate` only what was kept.
+  for (const [name, beside] of RUNS) {
+    if (existsSync(join(path, name)) && existsSync(join(path, beside))) return [{ path: join(path, name), name }]
+  }
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
   const paths = entries.map(entry => join(entry.parentPath, entry.name))
   const files: NamedFile[] = []

@@ -84,3 +84,15 @@ function prefixOf(field: Field, question: string): Prefix {
 function stepsOf(path: readonly Prefix[]): MonteCarloStep[] {
   return path.map(({ text, value }, index) => ({ text: text.slice(path[index - 1]?.text.length ?? 0).trim(), value }))
 }
+
+/** The value of the question alone, in either form; undefined where the row does not say. */
+export function apsRootValue(steps: Field, question: string): number | undefined {
+  const root = Array.isArray(steps.value)
+    ? steps.items().find(item => {
+        const prefix = (item.value as { readonly solution_prefix?: unknown } | null)?.solution_prefix
+        return typeof prefix === 'string' && prefix.trim() === question.trim()
+      })
+    : steps
+  const value = (root?.value as { readonly mc_value?: unknown } | null | undefined)?.mc_value
+  return typeof value === 'number' && value >= 0 && value <= 1 ? value : undefined
+}
