@@ -24,6 +24,8 @@ pub(crate) struct Mcts {
     /// Simulations that were begun.
     simulations: u32,
     failures: BTreeMap<NodeId, u32>,
+    /// Continuations that the budget left out of a node's expansion: they are asked when it is met again.
+    missing: BTreeMap<NodeId, u32>,
 }
 
 impl Mcts {
@@ -36,6 +38,7 @@ impl Mcts {
             config: config.clone(),
             simulations: 0,
             failures: BTreeMap::new(),
+            missing: BTreeMap::new(),
         }
     }
 
@@ -47,7 +50,7 @@ impl Mcts {
         if !self.failures.is_empty() && self.failures.get(&node).is_some_and(|&count| count >= MOST_FAILURES) {
             return false;
         }
-        if !tree.is_expanded(node) {
+        if !tree.is_expanded(node) || self.missing.contains_key(&node) {
             return true;
         }
         let Some(config::Widening { factor, exponent, most }) = self.config.widening else {
@@ -61,10 +64,10 @@ impl Mcts {
 
     /// Continuations of the next expansion of `node`.
     fn count(&self, tree: &Tree, node: NodeId) -> u32 {
-        if tree.is_expanded(node) {
-            1
-        } else {
-            self.config.children
+        match self.missing.get(&node) {
+            Some(&missing) => missing,
+            None if tree.is_expanded(node) => 1,
+            None => self.config.children,
         }
     }
 
@@ -204,9 +207,12 @@ impl Strategy for Mcts {
         })
     }
 
-    fn asked(&mut self, tree: &mut Tree, plan: &Plan, _: u32) {
+    fn asked(&mut self, tree: &mut Tree, plan: &Plan, count: u32) {
         if plan.purpose != Purpose::Close {
-            self.simulations += 1;
+            self.simulations += u32::from(self.missing.remove(&plan.node).is_none());
+            if count < plan.count {
+                self.missing.insert(plan.node, plan.count - count);
+            }
             tree.set_busy(plan.node, true);
         }
         let mut at = Some(plan.node);
@@ -249,6 +255,7 @@ impl Strategy for Mcts {
             && self
                 .failures
                 .iter()
+                .chain(&self.missing)
                 .all(|(&node, count)| node < length && counted(count))
     }
 }
