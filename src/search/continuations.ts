@@ -5,6 +5,13 @@ import type { Setting, Told, Written } from './driver.ts'
 import type { Request } from './machine.ts'
 import { hashOf, type Text, type Texts } from './texts.ts'
 
+/** A sample with its text and what was looked ahead from it. */
+interface Sampled {
+  readonly sample: Sample
+  readonly text: Text
+  readonly ahead: { readonly tokens: number; readonly steps: readonly string[] } | null
+}
+
 type Worked = Pick<Told, 'children' | 'failure'>
 type Scored = Pick<Written, 'scores' | 'ahead' | 'prmTokens' | 'problemTokens'>
 
@@ -163,7 +170,7 @@ export class Continuations {
   async #scores(
     request: Request,
     before: readonly string[],
-    written: readonly { readonly text: Text; readonly ahead: { readonly steps: readonly string[] } | null }[],
+    written: readonly Sampled[],
     signal: AbortSignal,
   ): Promise<(Scored | SurefootError)[]> {
     const { prm } = this.#setting
@@ -174,7 +181,7 @@ export class Continuations {
     }))
     const costs = this.#costs(request, traces)
     if (costs !== null) await this.#turn(request)
-    let left = request.caps.prmTokens ?? Number.POSITIVE_INFINITY
+    let left = Math.min(request.caps.prmTokens ?? Number.POSITIVE_INFINITY, this.#affordable(request, written))
     const paid: { prmTokens?: number; problemTokens?: number }[] = []
     const fits = written.map(({ text }, index) => {
       if (text.steps.length === 0) return false
@@ -210,6 +217,15 @@ export class Continuations {
         ...paid[index],
       }
     })
+  }
+
+  /** Tokens that the PRM may compute of what the policy has left of a request's FLOPs. */
+  #affordable({ id, caps: { flops } }: Request, written: readonly Sampled[]): number {
+    if (flops === null) return Number.POSITIVE_INFINITY
+    const { policy, prm } = this.#setting.costs ?? { policy: 1, prm: 1 }
+    const sampled = written.reduce((sum, { sample, ahead }) => sum + sample.tokens + (ahead?.tokens ?? 0), 0)
+    const read = id === 0 ? (written[0]?.sample.promptTokens ?? 0) : 0
+    return Math.max(0, Math.floor((flops - (sampled + read) * policy) / prm))
   }
 
   /**

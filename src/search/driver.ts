@@ -26,6 +26,8 @@ export interface Setting {
   readonly concurrency: number
   /** Milliseconds after which nothing further is waited for. */
   readonly ms: number | undefined
+  /** FLOPs of a token. @default 1 and 1 */
+  readonly costs?: { readonly policy: number; readonly prm: number } | undefined
   /** Has the engine drive; without it, it is done here. */
   readonly engine?: EngineDrive | undefined
 }
@@ -175,6 +177,7 @@ export class Driver {
         known: this.texts.all(),
         concurrency: this.#setting.concurrency,
         ...(this.#setting.ms !== undefined && { ms: this.#setting.ms }),
+        costs: this.#setting.costs ?? { policy: 1, prm: 1 },
       },
       ({ entries, events }) => {
         for (const entry of entries) this.#hear(entry)

@@ -13,6 +13,7 @@ export interface EngineStart {
   readonly known: readonly (readonly [node: number, parent: number, raw: string])[]
   readonly concurrency: number
   readonly ms?: number
+  readonly costs: { readonly policy: number; readonly prm: number }
 }
 
 /** What the engine's driver did, and what happened in the search. */

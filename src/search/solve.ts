@@ -182,6 +182,7 @@ async function prepare(
     extract: options.extract ?? (text => extractAnswer(text)?.text ?? null),
     concurrency,
     ms: budget.ms,
+    costs: limited.costs,
   }
   const engine = driver === 'typescript' ? undefined : engineDrive(machine, setting)
   if (driver === 'native' && engine === undefined) {

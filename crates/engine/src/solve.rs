@@ -16,6 +16,7 @@ pub use entry::{Entry, Progress, Told, Written};
 use serde::Deserialize;
 use surefoot_model::policy;
 use surefoot_model::{Error, Result};
+use surefoot_search::budget::Costs;
 use surefoot_search::{Ask, Lookahead, NodeId, Request, Scoring, Search, Until};
 use texts::Texts;
 
@@ -40,6 +41,8 @@ pub struct Setting {
     pub concurrency: usize,
     /// Milliseconds after which nothing further is waited for.
     pub ms: Option<u64>,
+    /// FLOPs of a token.
+    pub costs: Costs,
     /// Milliseconds that the search has taken before.
     pub since: u64,
     /// Whether the PRM's tokens of the problem are counted already.
@@ -385,8 +388,8 @@ impl Solving {
                 Payment::Unpriced => break,
                 Payment::Due => doing.payment = Payment::Decided,
             }
-            let cap = doing.request.caps.prm_tokens;
-            let prompts = self.pricing.pay(cap, &mut doing.continuations);
+            let costs = self.solve.setting.costs;
+            let prompts = self.pricing.pay(&doing.request, costs, &mut doing.continuations);
             doing.open = prompts.len();
             let prm = self.solve.prm.clone();
             for (index, prompt) in prompts {

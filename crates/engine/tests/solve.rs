@@ -13,6 +13,7 @@ use surefoot_model::device::Choice;
 use surefoot_model::policy::{PolicyChoice, Request as Texts};
 use surefoot_model::sampler::Settings;
 use surefoot_model::{Overflow, Source, Trace};
+use surefoot_search::budget::Costs;
 use surefoot_search::config::{Beam, BestOfN, Config, Mcts};
 use surefoot_search::{Budget, Finish, Limit, Request, Search, Until};
 
@@ -57,6 +58,7 @@ fn setting() -> Setting {
         },
         concurrency: 16,
         ms: None,
+        costs: Costs::default(),
         since: 0,
         problem_paid: false,
         known: vec![],

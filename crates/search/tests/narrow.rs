@@ -38,6 +38,9 @@ fn an_expansion_that_the_budget_narrowed_is_filled_up() {
         }
     };
     // 512 tokens are reserved for each continuation of 10, so none of the four fits beside three others at the end.
-    assert_eq!((outcome.finish, outcome.limit), (Finish::Budget, Some(Limit::PolicyTokens)));
+    assert_eq!(
+        (outcome.finish, outcome.limit),
+        (Finish::Budget, Some(Limit::PolicyTokens))
+    );
     assert!(outcome.spent.policy_tokens > 2500, "{}", outcome.spent.policy_tokens);
 }

@@ -4,6 +4,7 @@ use surefoot_model::policy::{self, Ended, Generated};
 use surefoot_model::prompt::Prompt;
 use surefoot_model::sampler::Settings;
 use surefoot_model::{Error, Overflow, Prm, Result, Trace};
+use surefoot_search::budget::Costs;
 use surefoot_search::{Child, Lookahead, Request, Scoring};
 
 use super::entry::Written;
@@ -207,9 +208,18 @@ impl Pricing {
         Ok(())
     }
 
-    /// The prompts of the continuations, by their numbers, that are scored within `cap` tokens.
-    pub(super) fn pay(&mut self, cap: Option<u64>, continuations: &mut [Continuation]) -> Vec<(usize, Prompt)> {
-        let mut left = cap.unwrap_or(u64::MAX);
+    /// The prompts of the continuations, by their numbers, that are scored within the caps of their request.
+    pub(super) fn pay(
+        &mut self,
+        request: &Request,
+        costs: Costs,
+        continuations: &mut [Continuation],
+    ) -> Vec<(usize, Prompt)> {
+        let caps = request.caps;
+        let mut left = caps.prm_tokens.unwrap_or(u64::MAX);
+        if let Some(flops) = caps.flops {
+            left = left.min(affordable(request.id, flops, costs, continuations));
+        }
         let mut scored = Vec::new();
         for (index, continuation) in continuations.iter_mut().enumerate() {
             let Some(prompt) = continuation.prompt.take() else {
@@ -231,6 +241,17 @@ impl Pricing {
         }
         scored
     }
+}
+
+/// Tokens that the PRM may compute of what the policy has left of a request's FLOPs.
+fn affordable(request: u32, flops: f64, costs: Costs, continuations: &[Continuation]) -> u64 {
+    let sampled = |one: &Continuation| one.generated.ids.len() + one.ahead_tokens() as usize;
+    let read = continuations
+        .first()
+        .filter(|_| request == 0)
+        .map_or(0, |one| one.generated.prompt_tokens);
+    let written = continuations.iter().map(sampled).sum::<usize>() + read;
+    ((flops - written as f64 * costs.policy) / costs.prm).max(0.0) as u64
 }
 
 /// How many ids both begin with.
