@@ -1,24 +1,29 @@
+import { stat } from 'node:fs/promises'
 import { invalidArgument } from '../errors.ts'
 import type { ProblemResult, Summary } from '../evaluate/summary.ts'
 import { type Content, readLines, readSummary, writePage, writeWhole } from '../journal/run-folder.ts'
 import { reportParts } from '../report/page.ts'
 import { csv, markdown } from '../report/tables.ts'
+import { searchTree, treeParts } from '../report/tree.ts'
 import { print } from './lines.ts'
 
 /** The forms of a report. */
 export const reportFormats = ['html', 'md', 'json', 'csv'] as const
 
 export interface ReportOptions {
+  /** The folder of a run, or the journal of a search. */
   readonly run: string
   readonly format: (typeof reportFormats)[number]
   readonly output?: string
 }
 
 /**
- * `surefoot report`: the exit code. A page without `--output` goes into the run folder and its path is printed; the other
- * forms go to standard output.
+ * `surefoot report`: the exit code. A page without `--output` goes into the run folder, or beside the journal, and its path is
+ * printed; the other forms go to standard output.
  */
-export async function report({ run, format, output }: ReportOptions): Promise<number> {
+export async function report(options: ReportOptions): Promise<number> {
+  const { run, format, output } = options
+  if (await isFile(run)) return await reportSearch(options)
   const summary = await readSummary<Summary | { readonly kind: 'generate' }>(run)
   if (summary.kind === 'generate') {
     invalidArgument('run', `holds candidates and no results; evaluate them: surefoot eval --candidates ${run}`, run)
@@ -35,4 +40,25 @@ const render: Record<ReportOptions['format'], (summary: Summary, run: string) =>
   md: summary => markdown(summary),
   json: summary => `${JSON.stringify(summary, null, 2)}\n`,
   csv: summary => csv(summary),
+}
+
+/** The tree of a search. */
+async function reportSearch({ run: journal, format, output }: ReportOptions): Promise<number> {
+  if (format !== 'html' && format !== 'json') {
+    invalidArgument('format', `the tree of a search has the forms html and json, not ${format}`, format)
+  }
+  const tree = searchTree(journal)
+  const content: Content = format === 'html' ? treeParts(tree) : `${JSON.stringify(tree)}\n`
+  if (output !== undefined) await writeWhole(output, content)
+  else if (typeof content === 'string') await print(content.trimEnd())
+  else {
+    const page = `${journal.replace(/\.(?:jsonl|ndjson|json)$/i, '')}.html`
+    await writeWhole(page, content)
+    await print(page)
+  }
+  return 0
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isFile() ?? false
 }

@@ -136,6 +136,7 @@ export class Driver {
       reject = fail
     })
     aborted.catch(() => {})
+    const timeUp = this.#timeUp()
     const release = onAbort(signal, reason => {
       this.#stop.abort(reason)
       reject(reason)
@@ -158,7 +159,7 @@ export class Driver {
           continue
         }
         if (this.#underWay.size === 0) throw new SurefootError('ERR_INTERNAL', 'the search waits for nothing')
-        await Promise.race([...this.#underWay.values(), aborted, this.#timeUp()])
+        await Promise.race([...this.#underWay.values(), aborted, timeUp])
         if (this.#failure !== undefined) throw this.#failure
       }
     } finally {
