@@ -16,17 +16,30 @@ const notices: Rolldown.Plugin = {
   },
 }
 
-/** Puts the licences inside the script too, for every report carries a copy of it, and the style sheet beside it. */
-const page: Rolldown.Plugin = {
-  name: 'report-page',
+/** The script of a page: the licences go inside it, for every page carries a copy of it, and its style sheet beside it. */
+const script = (name: string, entry: string, style?: string): Parameters<typeof defineConfig>[0] & object => ({
+  entry: { [name]: entry },
+  format: ['iife'],
+  platform: 'browser',
+  target: 'es2022',
+  minify: true,
+  dts: false,
+  clean: false,
+  deps: { onlyBundle: false },
+  outputOptions: { entryFileNames: '[name].js' },
+  plugins: [page(name, style), notices],
+})
+
+const page = (name: string, style: string | undefined): Rolldown.Plugin => ({
+  name: 'page',
   generateBundle(_options, bundle) {
-    this.emitFile({ type: 'asset', fileName: 'report-page.css', source: readFileSync('src/report/page/style.css') })
+    if (style !== undefined) this.emitFile({ type: 'asset', fileName: `${name}.css`, source: readFileSync(style) })
     const comment = licencesOf(packagesIn(bundle))
     for (const chunk of Object.values(bundle)) {
       if (chunk.type === 'chunk') chunk.code = `/*!\n${comment}*/\n${chunk.code}`
     }
   },
-}
+})
 
 function packagesIn(bundle: Rolldown.OutputBundle): Set<string> {
   const folders = new Set<string>()
@@ -79,17 +92,7 @@ export default defineConfig([
     clean: false,
   },
   { ...shared, entry: { cli: 'src/cli/main.ts' }, format: ['esm'], dts: false, clean: false, plugins: [notices] },
-  {
-    // The script of the page that a report is.
-    entry: { 'report-page': 'src/report/page/main.ts' },
-    format: ['iife'],
-    platform: 'browser',
-    target: 'es2022',
-    minify: true,
-    dts: false,
-    clean: false,
-    deps: { onlyBundle: false },
-    outputOptions: { entryFileNames: '[name].js' },
-    plugins: [page, notices],
-  },
+  script('report-page', 'src/report/page/main.ts', 'src/report/page/style.css'),
+  script('report-grid', 'src/report/page/grid.ts'),
+  script('tree-page', 'src/report/tree/main.ts', 'src/report/tree/style.css'),
 ])

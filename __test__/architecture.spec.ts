@@ -46,7 +46,6 @@ test('crates depend one way', t => {
   t.deepEqual(dependencies('kernels'), [])
   t.deepEqual(dependencies('model'), ['kernels'])
   t.deepEqual(dependencies('engine'), ['model', 'search'])
-  t.deepEqual(dependencies('train'), ['kernels', 'model'])
   t.deepEqual(dependencies('search'), [])
   t.deepEqual(dependencies('node'), ['engine', 'model', 'search'])
 })

@@ -135,35 +135,40 @@ export async function joinConsensus(options: JoinConsensusOptions): Promise<Cons
   }
   signal?.throwIfAborted()
   const rule = checkRule(options.rule ?? {}, options.judges.length)
-  const judges = await Promise.all(options.judges.map(judge => JudgeFile.open(judge, options)))
-  checkJudges(judges.map(judge => judge.name))
-  const configuration = {
-    kind: 'consensus',
-    judges: judges.map(({ name, place }) => ({ ...name, source: place })),
-    rule,
-    window,
-    limit: options.limit ?? null,
-    strict: options.strict ?? false,
-    neutral: options.neutral ?? null,
-    seed,
-    resamples,
-    ...setup,
+  const judges: JudgeFile[] = []
+  try {
+    for (const judge of options.judges) judges.push(await JudgeFile.open(judge, options))
+    checkJudges(judges.map(judge => judge.name))
+    const configuration = {
+      kind: 'consensus',
+      judges: judges.map(({ name, place }) => ({ ...name, source: place })),
+      rule,
+      window,
+      limit: options.limit ?? null,
+      strict: options.strict ?? false,
+      neutral: options.neutral ?? null,
+      seed,
+      resamples,
+      ...setup,
+    }
+    await using folder = await RunFolder.open(run, { configuration, versions: versions(), resume })
+    const job = new Job(judges, rule, window, signal, onProgress)
+    await job.write(folder.path)
+    onProgress?.({ phase: 'measure', ...job.counts })
+    const summary: ConsensusSummary = {
+      schema: 1,
+      kind: 'consensus',
+      made: new Date().toISOString(),
+      versions: folder.header.versions,
+      configuration,
+      hash: folder.header.hash,
+      ...job.summary({ seed, resamples }),
+    }
+    await folder.writeSummary(summary)
+    return summary
+  } finally {
+    for (const judge of judges) await judge.close()
   }
-  await using folder = await RunFolder.open(run, { configuration, versions: versions(), resume })
-  const job = new Job(judges, rule, window, signal, onProgress)
-  await job.write(folder.path)
-  onProgress?.({ phase: 'measure', ...job.counts })
-  const summary: ConsensusSummary = {
-    schema: 1,
-    kind: 'consensus',
-    made: new Date().toISOString(),
-    versions: folder.header.versions,
-    configuration,
-    hash: folder.header.hash,
-    ...job.summary({ seed, resamples }),
-  }
-  await folder.writeSummary(summary)
-  return summary
 }
 
 /** The records of one judge. */
@@ -175,7 +180,7 @@ class JudgeFile {
   records = 0
   alone = 0
   readonly #records: AsyncIterator<LabelRecord>
-  #first: IteratorResult<LabelRecord> | null
+  readonly #first: IteratorResult<LabelRecord>
 
   private constructor(
     name: Required<JudgeName>,
@@ -221,16 +226,15 @@ class JudgeFile {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<LabelRecord, void, undefined> {
-    try {
-      for (let next = this.#first ?? (await this.#records.next()); !next.done; next = await this.#records.next()) {
-        this.#first = null
-        this.#check(next.value)
-        this.records++
-        yield next.value
-      }
-    } finally {
-      await this.#records.return?.()
+    for (let next = this.#first; !next.done; next = await this.#records.next()) {
+      this.#check(next.value)
+      this.records++
+      yield next.value
     }
+  }
+
+  async close(): Promise<void> {
+    await this.#records.return?.()
   }
 
   /** One file is one judge. */

@@ -7,11 +7,14 @@ import { writtenFormats } from '../datasets/write-rows.ts'
 import { SurefootError } from '../errors.ts'
 import { choices } from '../search/replay.ts'
 import { strategyNames } from '../search/strategies.ts'
+import { type LabelCommand, labelFile } from './annotate.ts'
 import { type CollectCommand, collectFiles } from './annotate-collect.ts'
+import { type ConsensusCommand, consensusFiles } from './annotate-consensus.ts'
 import { type ConvertCommand, convertFile } from './convert.ts'
 import { demo } from './demo.ts'
 import { type EvalOptions, evaluateFile } from './eval.ts'
 import { type GenerateCommand, generateFile } from './generate.ts'
+import { budgetsOf, evaluateGrid, type GridCommand, seedsOf, strategiesOf } from './grid.ts'
 import { inspect } from './inspect.ts'
 import type { PolicyCommand } from './policy.ts'
 import { report, reportFormats } from './report.ts'
@@ -76,10 +79,34 @@ async function main(): Promise<number> {
     .option('--json', 'the table as JSON')
     .action(run(demo))
 
-  deviceOptions(program.command('eval'))
-    .description('measure selection rules on recorded candidates, or a PRM on labelled steps; writes a run folder')
+  samplingOptions(deviceOptions(program.command('eval')))
+    .description(
+      'measure selection rules on recorded candidates, a PRM on labelled steps, or strategies of search on problems; ' +
+        'writes a run folder',
+    )
     .addOption(new Option('--candidates <file>', 'problems with sampled solutions: file, folder or hub id'))
     .addOption(new Option('--labels <file>', 'solutions with judged steps: the same').conflicts('candidates'))
+    .addOption(
+      new Option(
+        '--problems <file>',
+        'problems with answers, to be solved by every strategy under every budget',
+      ).conflicts(['candidates', 'labels']),
+    )
+    .addOption(
+      new Option('--strategies <names>', `with commas between: ${strategyNames.join(', ')}; or JSON`).argParser(
+        strategiesOf,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--budgets <list>',
+        'generations, as 1,4,16; or UNIT=LIST with generations, policyTokens, prmTokens, tokens, flops or ms; or JSON',
+      ).argParser(budgetsOf),
+    )
+    .addOption(new Option('--seeds <list>', 'of the draws of --problems (default: 1)').argParser(seedsOf))
+    .option('--against <names...>', 'strategies that the others are held against')
+    .option('--searches <n>', 'searches at the same time: above 1 no time is measured (default: 1)', number)
+    .option('--block <n>', 'problems between two loadings of the models', number)
     .option('--prm [ref]', 'score with this PRM, a folder or hub id (without a name: the embedded model)')
     .option('--name <name>', 'name of the run (default: that of the file)')
     .addOption(new Option('--run <folder>', 'its folder (default: runs/NAME)'))
@@ -97,9 +124,17 @@ async function main(): Promise<number> {
     .option('--resamples <n>', 'draws of the bootstrap (default: 10000)', number)
     .option('--json', 'the summary as JSON on standard output')
     .option('--quiet', 'no progress')
-    .action((options: EvalOptions, command: Command) => {
+    .action((options: EvalOptions & Partial<GridCommand> & Pick<GridCommand, 'precision'>, command: Command) => {
+      const { problems, strategies, budgets } = options
+      if (problems !== undefined) {
+        if (strategies === undefined || budgets === undefined) {
+          command.error('error: --problems needs --strategies and --budgets')
+        }
+        checkServer(options, command)
+        return run(evaluateGrid)({ ...options, problems, strategies: strategies!, budgets: budgets! })
+      }
       if (options.candidates === undefined && options.labels === undefined) {
-        command.error('error: eval needs --candidates FILE or --labels FILE')
+        command.error('error: eval needs --candidates FILE, --labels FILE or --problems FILE')
       }
       if (options.labels !== undefined && options.prm === undefined) {
         command.error('error: --labels needs --prm: a PRM to hold against them (without a name: the embedded model)')
@@ -179,6 +214,66 @@ async function main(): Promise<number> {
     .option('--json', 'the summary as JSON on standard output')
     .option('--quiet', 'no progress')
     .action((sources: string[], options: CollectCommand) => run(collectFiles)({ ...options, sources }))
+  policyOptions(annotate.command('label'))
+    .description(
+      'label steps by rollouts of a policy: from the end of every step, or by binary search for the first error',
+    )
+    .option('--problems <file>', 'problems with answers, whose solutions are sampled first')
+    .option('--solutions <file>', 'solutions with the answers of their problems')
+    .addOption(new Option('--method <name>', 'how').choices(['rollouts', 'bisection']).default('rollouts'))
+    .option('--n <n>', 'solutions that are sampled of each problem', number)
+    .addOption(new Option('--k <n>', 'rollouts from a step at most, or "difficulty"').argParser(countOf))
+    .addOption(new Option('--label <kind>', 'of rollouts').choices(['hard', 'soft', 'ratio']))
+    .option('--threshold <share>', 'of hits, above which a step is right', number)
+    .option('--ratio <r>', 'of the label "ratio": the least progress of a right step', number)
+    .addOption(new Option('--stopping <rule>', 'when rollouts end').choices(['fixed', 'exact', 'posterior', 'hits']))
+    .option('--error <rate>', 'of --stopping posterior', number)
+    .addOption(new Option('--prior <a b...>', 'of --stopping posterior: a beta distribution').argParser(numbers))
+    .option('--hits <n>', 'of --stopping hits', number)
+    .option('--all', 'also steps behind the first error')
+    .option('--no-retest', 'do not test the border of a bisection again')
+    .option('--ahead <n>', 'rollouts of a step that are asked together', number)
+    .addOption(new Option('--estimate [n]', 'only n records (default: 20), and what all will take').argParser(number))
+    .option('--name <name>', 'name of the run (default: that of the file)')
+    .addOption(new Option('--run <folder>', 'its folder (default: runs/NAME)'))
+    .option('--resume', 'go on with the run in the folder, and try again what failed')
+    .option('--limit <n>', 'only the first n records', number)
+    .option('--data-format <name>', 'format of the data, where it is not to be recognised')
+    .option('--strict', 'fail at the first row that does not fit, instead of counting it')
+    .option('--json', 'the summary as JSON on standard output')
+    .option('--quiet', 'no progress')
+    .action(({ retest, ...options }: LabelCommand, command: Command) => {
+      checkServer(options, command)
+      return run(labelFile)({ ...options, ...(retest === false && { retest }) })
+    })
+  policyOptions(annotate.command('consensus'))
+    .description('keep the solutions on whose first error judges agree, and say how much they agree')
+    .argument('[judgements...]', 'files of judgements of the same solutions; NAME=SOURCE names who judged')
+    .addOption(new Option('--preset <name>', 'the pipeline of a paper').choices(['aslaf']))
+    .option('--agree <n>', 'judges that must agree (default: all)', number)
+    .addOption(new Option('--on <what>', 'agree on what').choices(['location', 'correctness']))
+    .addOption(new Option('--granularity <of>', 'what is kept').choices(['instance', 'step']))
+    .addOption(new Option('--abstentions <how>', 'what a judge counts that cannot say').choices(['disagree', 'ignore']))
+    .option('--solutions <file>', 'what live judges judge (default: the first file of judgements)')
+    .option('--prm [ref]', 'a PRM as a judge (without a name: the embedded model)')
+    .addOption(headOption())
+    .addOption(profileOption())
+    .option('--threshold <score>', 'of the PRM: below it a step is wrong', number)
+    .option('--calibrate <file>', 'labelled solutions that the threshold is chosen on')
+    .option('--samples <n>', 'critiques of each solution, by --policy or --base-url', number)
+    .option('--name <name>', 'name of the run (default: consensus)')
+    .addOption(new Option('--run <folder>', 'its folder (default: runs/NAME)'))
+    .option('--resume', 'go on with the run in the folder')
+    .option('--limit <n>', 'only the first n solutions', number)
+    .option('--strict', 'fail at the first row that does not fit, instead of counting it')
+    .option('--window <n>', 'how far apart the same solution may stand in the files', number)
+    .option('--resamples <n>', 'draws of the bootstrap', number)
+    .option('--json', 'the summary as JSON on standard output')
+    .option('--quiet', 'no progress')
+    .action((judgements: string[], options: Omit<ConsensusCommand, 'judgements'>, command: Command) => {
+      checkServer(options, command)
+      return run(consensusFiles)({ ...options, judgements })
+    })
   program
     .command('convert')
     .description('write step labels in the format of another tool, and say what it cannot hold')
@@ -196,7 +291,7 @@ async function main(): Promise<number> {
   program
     .command('report')
     .description('make the report of a finished run')
-    .argument('<run>', 'its folder')
+    .argument('<run>', 'its folder, or the journal of a search')
     .addOption(new Option('--format <format>', 'form of the report').choices(reportFormats).default('html'))
     .option('--output <file>', 'file to write (default: report.html in the folder; standard output for the others)')
     .action((folder: string, options) => run(report)({ ...options, run: folder }))
@@ -231,15 +326,22 @@ function modelOptions(command: Command): Command {
   )
 }
 
-/** The policy of a command, and how it samples. */
+/** The policy of a command, where it computes, and how it samples. */
 function policyOptions(command: Command): Command {
+  return samplingOptions(command)
+    .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
+    .addOption(new Option('--precision <precision>', 'as for eval').choices(['exact', 'fast']).default('exact'))
+    .option('--cache-bytes <n>', 'most bytes of keys and values', number)
+    .option('--seed <n>', 'of every draw', number)
+    .addOption(new Option('--separator <text>', 'what ends a step (\\n for a line break)').argParser(unescaped))
+}
+
+/** The policy of a command, and how it samples. */
+function samplingOptions(command: Command): Command {
   return command
     .addOption(
       new Option('--policy [ref]', 'folder, GGUF file or hub id (default: the embedded model)').conflicts('baseUrl'),
     )
-    .addOption(new Option('--device <device>', 'where to compute').choices(devices).default('auto'))
-    .addOption(new Option('--precision <precision>', 'as for eval').choices(['exact', 'fast']).default('exact'))
-    .option('--cache-bytes <n>', 'most bytes of keys and values', number)
     .option('--base-url <url>', 'use the model of an OpenAI-compatible server instead')
     .option('--model <name>', 'its name at the server')
     .option('--dialect <name>', 'how the server continues an answer (default: it is asked)')
@@ -252,8 +354,6 @@ function policyOptions(command: Command): Command {
     .option('--top-k <n>', 'only among the so many likeliest tokens', number)
     .option('--top-p <p>', 'only among the likeliest tokens that together have this probability', number)
     .option('--min-p <p>', "only among tokens with at least this part of the likeliest one's probability", number)
-    .option('--seed <n>', 'of every draw', number)
-    .addOption(new Option('--separator <text>', 'what ends a step (\\n for a line break)').argParser(unescaped))
     .option('--stop <texts...>', 'texts that end what is sampled')
 }
 
@@ -311,6 +411,10 @@ function number(value: string): number {
   const parsed = Number(value)
   if (value.trim() === '' || !Number.isFinite(parsed)) throw new InvalidArgumentError('Not a number.')
   return parsed
+}
+
+function countOf(value: string): number | 'difficulty' {
+  return value === 'difficulty' ? value : number(value)
 }
 
 function numbers(value: string, before: number[] = []): number[] {

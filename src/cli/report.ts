@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { invalidArgument } from '../errors.ts'
 import type { ProblemResult, Summary } from '../evaluate/summary.ts'
+import type { GridSummary } from '../grid/summary.ts'
 import { type Content, readLines, readSummary, writePage, writeWhole } from '../journal/run-folder.ts'
+import { gridCsv, gridMarkdown, gridParts } from '../report/grid.ts'
 import { reportParts } from '../report/page.ts'
 import { csv, markdown } from '../report/tables.ts'
 import { searchTree, treeParts } from '../report/tree.ts'
@@ -24,11 +26,11 @@ export interface ReportOptions {
 export async function report(options: ReportOptions): Promise<number> {
   const { run, format, output } = options
   if (await isFile(run)) return await reportSearch(options)
-  const summary = await readSummary<Summary | { readonly kind: 'generate' }>(run)
+  const summary = await readSummary<Summary | GridSummary | { readonly kind: 'generate' }>(run)
   if (summary.kind === 'generate') {
     invalidArgument('run', `holds candidates and no results; evaluate them: surefoot eval --candidates ${run}`, run)
   }
-  const content = render[format](summary, run)
+  const content = summary.kind === 'grid' ? renderGrid[format](summary) : render[format](summary, run)
   if (output !== undefined) await writeWhole(output, content)
   else if (typeof content === 'string') process.stdout.write(content)
   else await print(await writePage(run, content))
@@ -40,6 +42,13 @@ const render: Record<ReportOptions['format'], (summary: Summary, run: string) =>
   md: summary => markdown(summary),
   json: summary => `${JSON.stringify(summary, null, 2)}\n`,
   csv: summary => csv(summary),
+}
+
+const renderGrid: Record<ReportOptions['format'], (summary: GridSummary) => Content> = {
+  html: gridParts,
+  md: gridMarkdown,
+  json: summary => `${JSON.stringify(summary, null, 2)}\n`,
+  csv: gridCsv,
 }
 
 /** The tree of a search. */

@@ -84,64 +84,22 @@ impl<B: Backend> Backbone<B> {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<B::Tensor> {
         let [cos, sin] = self.angles(backend, &batch.positions)?;
-        let mut x = self.embed(backend, &batch.ids)?;
-        for index in 0..self.layers.len() {
+        let mut x = backend.embed(&self.embed_tokens, &batch.ids)?;
+        for (index, layer) in self.layers.iter().enumerate() {
             if cancelled() {
                 return Err(Error::Cancelled);
             }
-            x = self.layer(backend, index, &x, [&cos, &sin], batch, pages)?;
+            let heads = Heads {
+                query: self.config.heads,
+                key_value: self.config.kv_heads,
+                dim: self.config.head_dim,
+                window: self.config.windows[index],
+            };
+            let attend =
+                |q: &B::Tensor, k: &B::Tensor, v: &B::Tensor| backend.attend([q, k, v], heads, batch, index, pages);
+            x = layer.forward(backend, self.config.norm_eps, &x, [&cos, &sin], attend)?;
         }
-        self.finish(backend, &x, &batch.reads)
-    }
-
-    /// The rows that go into the first layer.
-    pub fn embed(&self, backend: &B, ids: &[u32]) -> Result<B::Tensor> {
-        backend.embed(&self.embed_tokens, ids)
-    }
-
-    /// What layer `index` makes of the batch's rows. `angles` are those of [`Backbone::angles`].
-    pub fn layer(
-        &self,
-        backend: &B,
-        index: usize,
-        x: &B::Tensor,
-        angles: [&B::Tensor; 2],
-        batch: &Batch,
-        pages: &mut B::Pages,
-    ) -> Result<B::Tensor> {
-        let heads = Heads {
-            query: self.config.heads,
-            key_value: self.config.kv_heads,
-            dim: self.config.head_dim,
-            window: self.config.windows[index],
-        };
-        let attend =
-            |q: &B::Tensor, k: &B::Tensor, v: &B::Tensor| backend.attend([q, k, v], heads, batch, index, pages);
-        self.layers[index].forward(backend, self.config.norm_eps, x, angles, attend)
-    }
-
-    /// The last norm of the rows at `reads`.
-    pub fn finish(&self, backend: &B, x: &B::Tensor, reads: &[usize]) -> Result<B::Tensor> {
-        backend.norm(&backend.rows(x, reads)?, &self.norm, self.config.norm_eps)
-    }
-
-    /// The shape of the model.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// All weights by the names of their tensors: the embeddings, layer by layer, the last norm.
-    pub fn weights(&mut self) -> Vec<(String, Weight<'_, B>)> {
-        let mut weights = vec![(
-            "model.embed_tokens.weight".to_owned(),
-            Weight::Table(&mut self.embed_tokens),
-        )];
-        for (index, layer) in self.layers.iter_mut().enumerate() {
-            let named = layer.weights().into_iter();
-            weights.extend(named.map(|(part, weight)| (format!("model.layers.{index}.{part}"), weight)));
-        }
-        weights.push(("model.norm.weight".into(), Weight::Vector(&mut self.norm)));
-        weights
+        backend.norm(&backend.rows(&x, &batch.reads)?, &self.norm, self.config.norm_eps)
     }
 
     /// [`Backbone::forward`] over one sequence, from nothing; the hidden states at the positions `reads`.
@@ -154,7 +112,7 @@ impl<B: Backend> Backbone<B> {
     }
 
     /// cos and sin of position · frequency, by plane: rows × d/2.
-    pub fn angles(&self, backend: &B, positions: &[u32]) -> Result<[B::Tensor; 2]> {
+    fn angles(&self, backend: &B, positions: &[u32]) -> Result<[B::Tensor; 2]> {
         let half = self.frequencies.len();
         let angles = positions.iter().flat_map(|&position| {
             self.frequencies
@@ -167,41 +125,7 @@ impl<B: Backend> Backbone<B> {
     }
 }
 
-/// One weight of a backbone.
-pub enum Weight<'a, B: Backend> {
-    Table(&'a mut B::Table),
-    Matrix(&'a mut B::Matrix),
-    /// A bias or the scale of a norm.
-    Vector(&'a mut B::Vector),
-}
-
 impl<B: Backend> Layer<B> {
-    fn weights(&mut self) -> Vec<(String, Weight<'_, B>)> {
-        let mut weights = Vec::new();
-        for (name, linear) in [
-            ("self_attn.q_proj", &mut self.q_proj),
-            ("self_attn.k_proj", &mut self.k_proj),
-            ("self_attn.v_proj", &mut self.v_proj),
-            ("self_attn.o_proj", &mut self.o_proj),
-            ("mlp.gate_proj", &mut self.gate_proj),
-            ("mlp.up_proj", &mut self.up_proj),
-            ("mlp.down_proj", &mut self.down_proj),
-        ] {
-            weights.push((format!("{name}.weight"), Weight::Matrix(&mut linear.weight)));
-            let bias = linear.bias.as_mut();
-            weights.extend(bias.map(|bias| (format!("{name}.bias"), Weight::Vector(bias))));
-        }
-        for (name, norm) in [
-            ("input_layernorm", Some(&mut self.input_layernorm)),
-            ("self_attn.q_norm", self.q_norm.as_mut()),
-            ("self_attn.k_norm", self.k_norm.as_mut()),
-            ("post_attention_layernorm", Some(&mut self.post_attention_layernorm)),
-        ] {
-            weights.extend(norm.map(|norm| (format!("{name}.weight"), Weight::Vector(norm))));
-        }
-        weights
-    }
-
     fn load(backend: &B, checkpoint: &Checkpoint, config: &Config, index: usize) -> Result<Self> {
         let hidden = config.hidden_size;
         let (query, key_value) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);

@@ -1,0 +1,6 @@
+export { type Cell, type GridBudget, sized, type Typical, type Unit } from './cells.ts'
+export type { SearchLine } from './journal.ts'
+export type { Source } from './models.ts'
+export type { GridOptions, GridProgress } from './options.ts'
+export { grid } from './run.ts'
+export * from './summary.ts'
