@@ -126,8 +126,10 @@ function drawCard(
   const { node } = rows[place]!
   const [x, y] = [layout.x[place]!, layout.y[place]!]
   context.globalAlpha = node.pruned ? 0.45 : 1
-  context.fillStyle = colors.raised
-  context.fillRect(x, y, CARD.width, CARD.height)
+  if (readable || node.steps.length === 0) {
+    context.fillStyle = colors.raised
+    context.fillRect(x, y, CARD.width, CARD.height)
+  }
   drawScores(context, node.steps.length === 0 ? [] : stepScores(node), x, y, readable ? 8 : CARD.height, colors)
   if (readable) drawText(context, scene, place, zoom, colors)
   if (node.finished) {
