@@ -85,7 +85,18 @@ test('No file is read farther ahead than the window, and every record comes once
   t.deepEqual(seen.flatMap(([, b]) => b ?? []).sort(), [...unique].sort())
   t.true(seen.every(([a, b]) => a === undefined || b === undefined || a === b))
   t.is(seen.filter(([a, b]) => a !== undefined && b !== undefined).length, unique.length)
-  t.true(most > 8 && most <= 2 * 16, `${most} records wait`)
+  t.true(most > 8 && most <= 2 * 16 + 2, `${most} records wait`)
+  const between = names.flatMap(name => [name, `${name} alone`])
+  const paired = await joined([ids(...names), ids(...between)], 8)
+  t.is(paired.filter(row => !row.includes('-')).length, 400, 'what stands between does not stop the window')
+  t.is(paired.length, 800)
+  const few = names.filter((_, i) => i % 9 === 4)
+  const some = await joined([ids(...few), ids(...names)], 16)
+  t.is(some.filter(row => !row.includes('-')).length, few.length, 'the first file may be the smaller one')
+  const late = await joined([ids(...names), ids(...names.slice(12))], 16)
+  t.is(late.filter(row => !row.includes('-')).length, names.length - 12)
+  const far = await joined([ids(...names), ids(...names.slice(100))], 16)
+  t.true(far.filter(row => !row.includes('-')).length < 300 && far.length > 400, 'a gap that is too large is seen')
   const strangers = await joined([ids(...names), ids(...names.map(name => `${name}x`))], 8)
   t.is(strangers.length, 800)
 })
@@ -269,15 +280,27 @@ test('A run that stands is not overwritten, one that was interrupted is done aga
   const reason = new Error('enough')
   await t.throwsAsync(joinConsensus({ ...options, signal: AbortSignal.abort(reason) }), { is: reason })
   const stop = new AbortController()
+  let open = 0
   const slow = async function* (): AsyncGenerator<LabelRecord> {
-    for (const record of sources().prm) {
-      if (record.id === 'odds') stop.abort(reason)
-      yield record
+    open++
+    try {
+      for (const record of sources().prm) {
+        if (record.id === 'odds') stop.abort(reason)
+        yield record
+      }
+    } finally {
+      open--
     }
   }
   const withStream = { ...options, judges: [judges[0]!, { source: slow() }, judges[2]!] }
   await t.throwsAsync(joinConsensus({ ...withStream, signal: stop.signal }), { is: reason })
   t.false(existsSync(pathOf(path, 'annotations.jsonl')))
+  const twins = [
+    { source: slow(), by: 'p' },
+    { source: slow(), by: 'p' },
+  ]
+  await t.throwsAsync(joinConsensus({ ...options, run: pathOf(base, 'twins'), judges: twins }), invalid(/one judge/))
+  t.is(open, 0, 'every source is closed')
   t.false(readdirSync(path).some(name => name.endsWith('.tmp')))
   rmSync(path, { recursive: true })
   const first = await joinConsensus(options)
@@ -368,6 +391,12 @@ test('Judges that are asked here have a run each, are taken over on resuming, an
     annotateConsensus({ ...options, run: pathOf(base, 'twins'), judges: [critic, stubborn('g', 0)] }),
     invalid(/generative:g twice/),
   )
+  const file = write(base, 'critic.jsonl', [judged('a', 1, by('generative', 'g'))])
+  for (const source of [file, pathOf(base, 'absent.jsonl')]) {
+    const late = annotateConsensus({ ...options, run: pathOf(base, 'twins'), judges: [critic, { source }] })
+    await t.throwsAsync(late, { message: /generative:g twice|absent\.jsonl/ })
+  }
+  t.is(critic.calls, 3)
   t.false(existsSync(pathOf(base, 'twins')), 'before anything is asked')
 })
 

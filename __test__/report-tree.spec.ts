@@ -187,7 +187,7 @@ test('a page carries hostile text as data, and is one script that its policy nam
       const rest = scripts.reduce((text, [script]) => text.replace(script, ''), html)
       t.notRegex(rest, /<(link|img|iframe|base|script|svg)\b|@import|url\(|https?:/)
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   )
 })
 
@@ -260,7 +260,7 @@ test('no layout has cards that meet, whatever the tree and whatever is folded', 
       const folded = some.has.reduce((sum, has, place) => sum + (has ? some.folded[place]! : 0), 0)
       t.is(folded + some.count, rows.length)
     }),
-    { numRuns: 300 },
+    { numRuns: 120 },
   )
 })
 

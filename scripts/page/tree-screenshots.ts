@@ -44,6 +44,7 @@ const views = [
   { name: 'dark', colorScheme: 'dark', viewport: { width: 1240, height: 900 } },
   { name: 'wide', colorScheme: 'light', viewport: { width: 1920, height: 1080 } },
   { name: 'phone', colorScheme: 'light', viewport: { width: 360, height: 740 } },
+  { name: 'guide', colorScheme: 'light', viewport: { width: 1100, height: 700 } },
 ] as const
 
 const executablePath = chromiumPath()
@@ -57,7 +58,7 @@ for (const [name, html] of Object.entries(pages)) {
     await page.goto(pathToFileURL(file).href)
     await page.waitForTimeout(400)
     await page.screenshot({ path: join(folder, `tree-${name}-${view}.png`), fullPage: true })
-    if (name === 'mcts' && view === 'light') {
+    if (name === 'mcts' && view === 'guide') {
       await page.locator('.stage').screenshot({ path: join(folder, 'report-tree.png') })
     }
     await page.close()

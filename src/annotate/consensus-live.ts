@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { checkJudges, checkRule } from './consensus.ts'
+import { checkJudges, checkRule, type JudgeName } from './consensus.ts'
 import type { ConsensusProgress, ConsensusSummary, JoinConsensusOptions, JudgementSource } from './consensus-run.ts'
-import { joinConsensus } from './consensus-run.ts'
+import { joinConsensus, judgeOf } from './consensus-run.ts'
 import type { Judge } from './judge.ts'
 import { type AnnotateOptions, type AnnotateProgress, annotate } from './run.ts'
 
@@ -39,7 +39,13 @@ export async function annotateConsensus(options: AnnotateConsensusOptions): Prom
     ...(signal && { signal }),
   }
   checkRule(options.rule ?? {}, judges.length)
-  checkJudges(judges.filter(isLive))
+  // Whatever can be refused is refused before a model is asked.
+  const names: JudgeName[] = []
+  for (const judge of judges) {
+    if (isLive(judge)) names.push(judge)
+    else if (typeof judge.source === 'string') names.push(await judgeOf(judge, { ...join_, ...shared }))
+  }
+  checkJudges(names)
   let data = {
     ...(solutions !== undefined && { solutions }),
     ...(problems !== undefined && { problems }),

@@ -171,6 +171,16 @@ export async function joinConsensus(options: JoinConsensusOptions): Promise<Cons
   }
 }
 
+/** Who judged what stands in a file, by its first record. @throws as {@link joinConsensus} */
+export async function judgeOf(
+  judge: JudgementSource,
+  options: Pick<JoinConsensusOptions, 'strict' | 'neutral' | 'download' | 'signal'> = {},
+): Promise<Required<JudgeName>> {
+  const file = await JudgeFile.open(judge, options)
+  await file.close()
+  return file.name
+}
+
 /** The records of one judge. */
 class JudgeFile {
   readonly name: Required<JudgeName>
@@ -194,7 +204,10 @@ class JudgeFile {
     this.#first = first
   }
 
-  static async open(judge: string | JudgementSource, options: JoinConsensusOptions): Promise<JudgeFile> {
+  static async open(
+    judge: string | JudgementSource,
+    options: Omit<JoinConsensusOptions, 'judges' | 'run'>,
+  ): Promise<JudgeFile> {
     const { source, by, method, format } = typeof judge === 'string' ? ({ source: judge } as JudgementSource) : judge
     let file: JudgeFile | undefined
     const early: RejectedRow[] = []

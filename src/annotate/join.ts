@@ -29,13 +29,14 @@ function keyOf(text: string): string {
 /** One solution in each of the files: null where it is not in one. */
 export type Joined = readonly (LabelRecord | null)[]
 
-/** Records of one file that were read, and not yet joined, at most. */
+/** How many records a solution may stand from its place in another file. */
 export const WINDOW = 4096
 
 /**
  * Joins files by the text of their solutions. Each file is read once. They must hold the solutions in about the same order:
- * one may lack some, and a solution may stand up to `window` records away from its place in another file; farther ones
- * are not found, and come alone. Where all are in one order, a record of each is in memory.
+ * each may lack some, up to `window` in a row, and a solution may stand that far from the place that its neighbours have in
+ * another file; farther ones are not found, and come alone. Where all are in one order, a record of each is in memory; at
+ * most about twice the window.
  *
  * A text that a file holds several times is joined in order.
  */
@@ -47,17 +48,16 @@ export async function* join(
     invalidArgument('window', `must be a whole number from 1, got ${window}`, window)
   }
   const queues = files.map(file => new Queue(file[Symbol.asyncIterator](), window))
-  const together = async (from: Queue, { key, record }: Waiting): Promise<Joined> => {
-    const joined: (LabelRecord | null)[] = []
-    for (const queue of queues) joined.push(queue === from ? record : await queue.take(key))
-    return joined
-  }
+  const together = (from: Queue, { key, record }: Waiting): Joined =>
+    queues.map(queue => (queue === from ? record : queue.take(key)))
   try {
-    for (const lead of queues) {
+    for (const [index, lead] of queues.entries()) {
+      const others = queues.slice(index + 1)
       for (let first = await lead.shift(); first; first = await lead.shift()) {
-        yield await together(lead, first)
-        for (const queue of queues) {
-          while (queue.isFull) yield await together(queue, (await queue.shift())!)
+        for (const queue of others) await queue.readTo(first.key)
+        yield together(lead, first)
+        for (const queue of others) {
+          for (let stale = queue.shiftStale(); stale; stale = queue.shiftStale()) yield together(queue, stale)
         }
       }
     }
@@ -68,6 +68,8 @@ export async function* join(
 
 interface Waiting {
   readonly key: string
+  /** Its place in the file. */
+  readonly place: number
   readonly record: LabelRecord
 }
 
@@ -79,44 +81,62 @@ class Queue {
   readonly #waiting = new Set<Waiting>()
   readonly #byKey = new Map<string, Waiting[]>()
   #ended = false
+  #read = 0
+  /** Where in the file the others are. */
+  #place = 0
+  /** Records of others in a row that it does not have. */
+  #missed = 0
 
   constructor(records: AsyncIterator<LabelRecord>, window: number) {
     this.#records = records
     this.#window = window
   }
 
-  get isFull(): boolean {
-    return this.#waiting.size >= this.#window
-  }
-
   /** The first record that waits. */
   async shift(): Promise<Waiting | null> {
-    if (this.#waiting.size === 0) await this.#read()
+    if (this.#waiting.size === 0) await this.#next()
     const [first] = this.#waiting
     if (first) this.#remove(first)
     return first ?? null
   }
 
-  /** The first record with this key, within the window. */
-  async take(key: string): Promise<LabelRecord | null> {
-    while (!this.#byKey.has(key) && !this.#ended && !this.isFull) await this.#read()
+  /** The first record that waits, if the others have gone on from it farther than the window. */
+  shiftStale(): Waiting | null {
+    const [first] = this.#waiting
+    if (!first || first.place >= this.#place - this.#window) return null
+    this.#remove(first)
+    return first
+  }
+
+  /** Reads on until a record with this key waits, no farther than the window from where the others are. */
+  async readTo(key: string): Promise<void> {
+    while (!this.#byKey.has(key) && !this.#ended && this.#read <= this.#place + this.#window) await this.#next()
+    if (this.#byKey.has(key)) this.#missed = 0
+    // So many misses are no gap: the others are elsewhere.
+    else if (++this.#missed > this.#window) this.#place++
+  }
+
+  /** The first record with this key, of those that wait. */
+  take(key: string): LabelRecord | null {
     const found = this.#byKey.get(key)?.[0]
-    if (found) this.#remove(found)
-    return found?.record ?? null
+    if (!found) return null
+    this.#remove(found)
+    this.#place = Math.max(this.#place, found.place)
+    return found.record
   }
 
   async close(): Promise<void> {
     await this.#records.return?.()
   }
 
-  async #read(): Promise<void> {
+  async #next(): Promise<void> {
     if (this.#ended) return
     const { done, value: record } = await this.#records.next()
     if (done) {
       this.#ended = true
       return
     }
-    const waiting = { key: solutionKey(record).key, record }
+    const waiting = { key: solutionKey(record).key, place: this.#read++, record }
     this.#waiting.add(waiting)
     const same = this.#byKey.get(waiting.key)
     if (same) same.push(waiting)

@@ -195,7 +195,9 @@ export function consensusText(summary: ConsensusSummary, run: string, withChoice
     '',
     table(
       ['from the first error', 'votes', 'share, %'],
-      agreement.byOffset.map(({ offset, votes, share }) => [offsetText(offset), count(votes), percent(share)]),
+      agreement.byOffset
+        .filter(({ votes }) => votes > 0)
+        .map(({ offset, votes, share }) => [offsetText(offset), count(votes), percent(share)]),
     ),
     '',
     ...(rejected > 0 ? [`${count(rejected)} rows do not fit their format: see summary.json`] : []),

@@ -1,9 +1,10 @@
 /** One opened problem: its candidates side by side, their steps coloured by score. */
-import type { CandidateResult, ProblemResult } from '../../evaluate/summary.ts'
+import type { ProblemResult } from '../../evaluate/summary.ts'
 import { fill, h, quoted } from './dom.ts'
 import { firstBelow } from './filters.ts'
 import { NONE, percent, plural, score, seconds } from './format.ts'
 import type { RuleStyle } from './palette.ts'
+import { type Range, scoreScale, stepItem } from './steps.ts'
 import { table } from './table.ts'
 
 /** What the page knows of all problems when it shows one. */
@@ -11,7 +12,7 @@ export interface View {
   /** A score below it marks a weak step; null where there is none. */
   readonly threshold: number | null
   /** The scores that get the colours of the two ends. */
-  readonly range: readonly [number, number]
+  readonly range: Range
   readonly palette: ReadonlyMap<string, RuleStyle>
 }
 
@@ -53,7 +54,7 @@ export function problemDetail(result: ProblemResult, view: View): HTMLElement {
     candidates.every(({ group }) => group === null) ? null : answerTable(result, view, goTo),
     choiceDetails(result, view, goTo),
     recordedTable(result),
-    scale(view, candidates),
+    candidates.every(({ scores }) => scores === null) ? null : scoreScale(view.range, view.threshold),
     list,
     more,
   )
@@ -164,20 +165,6 @@ function verdict(correct: boolean): HTMLElement {
   return h('span', { class: correct ? 'verdict right' : 'verdict wrong' }, correct ? '✓ right' : '✗ wrong')
 }
 
-/** The legend of the colours. */
-function scale({ range, threshold }: View, candidates: readonly CandidateResult[]): HTMLElement | null {
-  if (candidates.every(({ scores }) => scores === null)) return null
-  return h(
-    'p',
-    { class: 'scale' },
-    'Steps by score: ',
-    h('span', { class: 'number' }, score(range[0])),
-    h('span', { class: 'ramp', 'aria-hidden': 'true' }),
-    h('span', { class: 'number' }, score(range[1])),
-    threshold === null ? null : `▸ first step below ${threshold}`,
-  )
-}
-
 function candidateCard(result: ProblemResult, index: number, view: View): HTMLElement {
   const candidate = result.candidates[index]!
   const chosenBy = result.choices.filter(({ chosen }) => chosen.includes(index)).map(({ rule }) => rule)
@@ -221,40 +208,12 @@ function candidateCard(result: ProblemResult, index: number, view: View): HTMLEl
       'ol',
       { class: 'steps' },
       ...candidate.steps.map((text, step) =>
-        stepItem(text, candidate.scores?.[step] ?? null, candidate.labels?.[step], weak === step, view),
+        stepItem(text, candidate.scores?.[step] ?? null, view.range, {
+          label: candidate.labels?.[step],
+          weak: weak === step,
+        }),
       ),
     ),
     candidate.steps.length === 0 ? h('p', { class: 'absent' }, 'No steps.') : null,
   )
-}
-
-function stepItem(
-  text: string,
-  value: number | null,
-  label: number | null | undefined,
-  firstWeak: boolean,
-  { range: [low, high] }: View,
-): HTMLElement {
-  const item = h(
-    'li',
-    { class: value === null ? 'step' : 'step scored' },
-    h(
-      'span',
-      { class: 'marks' },
-      value === null ? null : h('span', { class: 'number', title: `score ${value}` }, score(value)),
-      firstWeak ? h('span', { class: 'weak', title: 'first weak step' }, '▸') : null,
-      typeof label === 'number' ? labelMark(label) : null,
-    ),
-    h('div', { class: 'quoted', dir: 'auto' }, text),
-  )
-  if (value !== null) {
-    const share = high > low ? Math.min(1, Math.max(0, (value - low) / (high - low))) : 1
-    item.style.setProperty('--share', `${(share * 100).toFixed(1)}%`)
-  }
-  return item
-}
-
-function labelMark(label: number): HTMLElement {
-  const text = label === 1 ? '✓' : label === 0 ? '✗' : label.toFixed(2)
-  return h('span', { class: label < 0.5 ? 'label wrong' : 'label right', title: `label ${label}` }, `${text} label`)
 }

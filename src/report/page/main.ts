@@ -3,6 +3,7 @@ import type { ProblemResult, Summary } from '../../evaluate/summary.ts'
 import { agreementFigure } from './agreement.ts'
 import { curveSection } from './curves.ts'
 import { type Child, h, quoted } from './dom.ts'
+import { facts } from './facts.ts'
 import { count, plural } from './format.ts'
 import {
   differences,
@@ -17,6 +18,7 @@ import { paletteOf } from './palette.ts'
 import { problemSection } from './problems.ts'
 import { scoreSection, surfaceSection } from './scores.ts'
 import { table } from './table.ts'
+import { themeButton } from './theme.ts'
 
 interface Data {
   readonly summary: Summary
@@ -94,27 +96,6 @@ function heading(summary: Summary): HTMLElement {
   )
 }
 
-const themes = ['auto', 'light', 'dark'] as const
-
-/** Follows the system until somebody chooses. */
-function themeButton(): HTMLElement {
-  let theme: (typeof themes)[number] = 'auto'
-  const button = h(
-    'button',
-    {
-      type: 'button',
-      class: 'theme',
-      click: () => {
-        theme = themes[(themes.indexOf(theme) + 1) % themes.length]!
-        document.documentElement.dataset.theme = theme
-        button.textContent = `theme: ${theme}`
-      },
-    },
-    'theme: auto',
-  )
-  return button
-}
-
 function warnings({ warnings: texts }: Summary): HTMLElement | null {
   if (texts.length === 0) return null
   return h(
@@ -152,23 +133,6 @@ function provenance(summary: Summary): HTMLElement {
           { caption: `Rejected rows${examples.length < rejected ? `, ${examples.length} of ${count(rejected)}` : ''}` },
         )
       : null,
-  )
-}
-
-function facts(caption: string, values: Readonly<Record<string, unknown>>): HTMLElement | null {
-  const rows = Object.entries(values)
-  if (rows.length === 0) return null
-  return table(
-    rows,
-    [
-      { title: 'key', align: 'left', cell: ([key]) => quoted(key) },
-      {
-        title: 'value',
-        align: 'left',
-        cell: ([, value]) => quoted(typeof value === 'string' ? value : JSON.stringify(value)),
-      },
-    ],
-    { caption, class: 'facts' },
   )
 }
 

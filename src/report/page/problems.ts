@@ -5,6 +5,7 @@ import { fill, h, quoted } from './dom.ts'
 import { type Filter, filtersFor, odds, scoredRules, searcher, thresholdOf } from './filters.ts'
 import { count, plural } from './format.ts'
 import type { RuleStyle } from './palette.ts'
+import { scoreRange } from './steps.ts'
 
 /** Links in the list at one time: the page stays as light with ten thousand problems as with ten. */
 const PAGE = 25
@@ -26,7 +27,11 @@ export function problemSection(
   palette: ReadonlyMap<string, RuleStyle>,
 ): Problems {
   const rules = scoredRules(summary, problems)
-  const view: View = { threshold: thresholdOf(summary), range: rangeOf(problems), palette }
+  const view: View = {
+    threshold: thresholdOf(summary),
+    range: scoreRange(problems.flatMap(({ candidates }) => candidates.map(({ scores }) => scores ?? []))),
+    palette,
+  }
   const matches = searcher(problems)
   const byId = new Map(problems.toReversed().map(problem => [problem.id.toWellFormed(), problem]))
 
@@ -243,19 +248,4 @@ function idIn(hash: string): string | null {
   } catch {
     return value
   }
-}
-
-/** [0, 1] where all scores are in it; else from the least to the greatest. */
-function rangeOf(problems: readonly ProblemResult[]): [number, number] {
-  let low = 0
-  let high = 1
-  for (const { candidates } of problems) {
-    for (const { scores } of candidates) {
-      for (const score of scores ?? []) {
-        if (score < low) low = score
-        if (score > high) high = score
-      }
-    }
-  }
-  return [low, high]
 }
