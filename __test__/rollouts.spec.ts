@@ -97,7 +97,7 @@ test('Labels by ratio are 1 from 0.8 times the chance before, exactly, and 0 onc
   })
   const { labels, firstError, rollouts } = await judge.judge(solutionOf(6, true))
   t.deepEqual([labels[0], labels[1], labels[3]], [1, 0, 0])
-  t.deepEqual([labels[4], firstError], [0, 1], 'behind a chance of 0 all is wrong')
+  t.deepEqual([labels[4], labels[5], firstError], [0, 0, 1], 'behind a chance of 0 all is wrong')
   t.is(rollouts![4], null, 'and takes no rollouts')
 })
 

@@ -139,6 +139,8 @@ class Steps {
   readonly #inquiry: Inquiry
   readonly #plan: Plan
   readonly #isRight: boolean | null
+  /** A chance was 0. */
+  #isLost = false
 
   constructor(inquiry: Inquiry, { steps }: Solution, plan: Plan, isRight: boolean | null) {
     this.rollouts = steps.map(() => null)
@@ -163,9 +165,12 @@ class Steps {
     return top / bottom
   }
 
+  /** Of the steps in order: what comes behind a chance of 0 needs no rollouts. */
   async ratio(step: number, least: number): Promise<number> {
+    if (this.#isLost) return 0
     const before = await this.#chance(step - 1)
-    return before.top === 0 ? 0 : ratioLabel(before, await this.#chance(step), least)
+    this.#isLost = before.top === 0
+    return this.#isLost ? 0 : ratioLabel(before, await this.#chance(step), least)
   }
 
   async #chance(step: number): Promise<Ratio> {

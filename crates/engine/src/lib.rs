@@ -240,7 +240,7 @@ impl Engine {
     fn turn(
         &self,
         model: &Arc<Model>,
-        solving: &mut Vec<Solving>,
+        solving: &mut [Solving],
         events: &mut Vec<Event>,
         (now, begun): (&(dyn Fn() -> Duration + Sync), &mut Option<Duration>),
     ) -> bool {
@@ -268,7 +268,7 @@ impl Engine {
     }
 
     /// Hands the searches what is theirs of `settled`, the rest to `events`, and lets them go on.
-    fn search(&self, solving: &mut Vec<Solving>, settled: Vec<Event>, events: &mut Vec<Event>, now: Duration) {
+    fn search(&self, solving: &mut [Solving], settled: Vec<Event>, events: &mut Vec<Event>, now: Duration) {
         for event in settled {
             match event {
                 Event::Done { id, outcome } => match solving.iter_mut().find(|one| one.owns(id)) {
